@@ -1,0 +1,57 @@
+"""Bark: text to speech, music and sound effects. The public names, imported only when they are first asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bark_core.config import SAMPLE_RATE, BarkConfig
+    from bark_core.errors import BarkError, CheckpointError, GenerationError, InvalidInput
+    from bark_core.pipeline import Bark, Generation
+    from bark_core.types import AudioChunk, Timings, Utterance
+    from bark_core.voices import PRESETS, Voice
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "AudioChunk": "types",
+    "Bark": "pipeline",
+    "BarkConfig": "config",
+    "BarkError": "errors",
+    "CheckpointError": "errors",
+    "Generation": "pipeline",
+    "GenerationError": "errors",
+    "InvalidInput": "errors",
+    "PRESETS": "voices",
+    "SAMPLE_RATE": "config",
+    "Timings": "types",
+    "Utterance": "types",
+    "Voice": "voices",
+}
+
+__all__ = [
+    "PRESETS",
+    "SAMPLE_RATE",
+    "AudioChunk",
+    "Bark",
+    "BarkConfig",
+    "BarkError",
+    "CheckpointError",
+    "Generation",
+    "GenerationError",
+    "InvalidInput",
+    "Timings",
+    "Utterance",
+    "Voice",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"bark_core.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,116 @@
+"""The values that flow between the stages, checked once when they are made. No I/O and no models."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bark_core.errors import InvalidInput
+
+MAX_SEED = 2**32 - 1
+
+
+@dataclass(frozen=True)
+class SamplingOptions:
+    """How one stage draws: `temperature` from 0 (greedy) up, `top_k` from 1 up or None, `top_p` over 0 to 1 or None."""
+
+    temperature: float = 0.7
+    top_k: int | None = None
+    top_p: float | None = None
+
+    def __post_init__(self) -> None:
+        if not _is_number(self.temperature) or not 0 <= self.temperature < math.inf:
+            raise InvalidInput(f"A temperature of {self.temperature!r} was given; it must be a number from 0 (greedy) up; 0.7 is usual.")
+        if self.top_k is not None and (not _is_whole(self.top_k) or self.top_k < 1):
+            raise InvalidInput(f"top_k was {self.top_k!r}; it must be a whole number from 1 up, or left out.")
+        if self.top_p is not None and (not _is_number(self.top_p) or not 0 < self.top_p <= 1):
+            raise InvalidInput(f"top_p was {self.top_p!r}; it must be a number above 0 and at most 1, or left out.")
+
+
+@dataclass(frozen=True)
+class GenerateOptions:
+    """Everything that shapes one generation besides text and voice.
+
+    `seed`: 0 to 2**32 - 1. `min_eos_p`: over 0 to 1; semantic generation ends where the probability of its end reaches
+    it; None: only a drawn end stops. `max_seconds`: the longest speech to make, or None.
+    """
+
+    seed: int
+    semantic: SamplingOptions = field(default_factory=SamplingOptions)
+    coarse: SamplingOptions = field(default_factory=SamplingOptions)
+    fine: SamplingOptions = field(default_factory=lambda: SamplingOptions(temperature=0.5))
+    min_eos_p: float | None = 0.2
+    max_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        if self.min_eos_p is not None and (not _is_number(self.min_eos_p) or not 0 < self.min_eos_p <= 1):
+            raise InvalidInput(f"min_eos_p was {self.min_eos_p!r}; it must be a number above 0 and at most 1, or None for no early end.")
+        if self.max_seconds is not None and (not _is_number(self.max_seconds) or not 0 < self.max_seconds < math.inf):
+            raise InvalidInput(f"max_seconds was {self.max_seconds!r}; it must be a number of seconds above 0, or None for no limit.")
+
+
+def check_seed(seed: object) -> int:
+    """Return the seed as an int. Raises: InvalidInput if it is not a whole number from 0 to 2**32 - 1."""
+    if not _is_whole(seed) or not 0 <= seed <= MAX_SEED:  # type: ignore[operator]
+        raise InvalidInput(f"A seed of {seed!r} was given; it must be a whole number from 0 to {MAX_SEED}, or left out for one drawn at random.")
+    return int(seed)  # type: ignore[call-overload]
+
+
+def choose_seed() -> int:
+    """Draw a seed from the system's randomness."""
+    return secrets.randbelow(MAX_SEED + 1)
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """A voice's three arrays, int64: semantic (S,), coarse (2, T), fine (8, T')."""
+
+    semantic: np.ndarray
+    coarse: np.ndarray
+    fine: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class AudioChunk:
+    """A piece of speech: `audio` (n,) float32 at 24 kHz, `start` its first sample's index in the whole."""
+
+    audio: np.ndarray
+    start: int
+    is_last: bool
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """A text short enough to be spoken at once, whose voice it takes and the silence after it."""
+
+    text: str
+    voice: str | History | None = None
+    pause_after_s: float = 0.0
+
+
+@dataclass
+class Timings:
+    """Where the time went: seconds and tokens by stage, seconds to the first audio, of audio and in all."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    tokens: dict[str, int] = field(default_factory=dict)
+    first_audio_s: float = 0.0
+    audio_s: float = 0.0
+    wall_s: float = 0.0
+
+    @property
+    def rtf(self) -> float:
+        """Real-time factor, wall_s / audio_s: below 1 is faster than real time."""
+        return self.wall_s / self.audio_s if self.audio_s else math.inf
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool) and not math.isnan(value)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
