@@ -7,6 +7,7 @@ them. Knows nothing of tensors, files or devices.
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -120,7 +121,7 @@ class BarkConfig:
     @property
     def max_semantic_history(self) -> int:
         """Semantic tokens of a voice that the coarse stage looks back on."""
-        return int(self.max_coarse_history // self.coarse_per_semantic)
+        return math.floor(self.max_coarse_history / self.coarse_per_semantic)
 
     def __post_init__(self) -> None:
         semantic_end = self.text_encoding_offset + 1

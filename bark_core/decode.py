@@ -1,0 +1,144 @@
+"""The one autoregressive loop: rows of any lengths go through a causal model together, each as if it were alone.
+
+Knows prompts, positions, slots and when to stop asking; what a token means is the row's business.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor
+
+from bark_core.cache import KVCache
+from bark_core.sampling import draw, draw_noise
+from bark_core.transformer import CausalGPT
+from bark_core.types import SamplingOptions
+
+STOPPED = -1
+"""What a row is told in place of an index when its step ended it."""
+
+
+class Row(ABC):
+    """One sequence on its way through a causal stage."""
+
+    def __init__(self, generator: torch.Generator) -> None:
+        self.generator = generator
+        self.token = 0  # the id to feed next
+        self.position = 0  # where it is fed
+        self.done = False
+
+    @abstractmethod
+    def prompt(self) -> tuple[Tensor, int] | None:
+        """Return embeddings (T, C) to feed before the next draw and the position of the first, or None to feed `token` at `position`."""
+
+    @abstractmethod
+    def head(self) -> tuple[int, int]:
+        """Return the first logit and the number of logits that the next draw is from."""
+
+    @abstractmethod
+    def accept(self, index: int) -> None:
+        """Take the drawn index (counted from the first logit), or STOPPED."""
+
+
+class Engine:
+    """A causal model and its cache: how rows are fed. Subclasses feed faster; what comes out stays the same."""
+
+    def __init__(self, model: CausalGPT, n_rows: int) -> None:
+        self.model = model
+        weight = model.wpe.weight
+        self.device, self.n_rows = weight.device, n_rows
+        config = model.config
+        self.cache = KVCache(config.n_layer, n_rows, config.block_size, config.n_embd, weight.dtype, weight.device)
+        self._noise: dict[int, Tensor] = {}
+        self._key_index = torch.arange(config.block_size, device=self.device)
+
+    def prefill(self, x: Tensor, slot: int, start: int) -> Tensor:
+        """Feed embeddings (T, C) to one slot; return the last hidden state (1, C)."""
+        return self.model.prefill(x, self.cache, slot, start)
+
+    def step(self, tokens: list[int], positions: list[int]) -> Tensor:
+        """Feed one token to each of slots 0 … B − 1; return hidden states (B, C)."""
+        n_keys = max(positions) + 1
+        where = torch.tensor(positions, device=self.device)
+        mask = None
+        if min(positions) != n_keys - 1:
+            mask = (self._key_index[:n_keys] <= where[:, None])[:, None, None]  # (B, 1, 1, n_keys)
+        return self.model.step(torch.tensor(tokens, device=self.device), where, self.cache, n_keys, mask)
+
+    def noise(self, rows: list[Row], count: int) -> Tensor:
+        """Draw Exp(1) noise (B, count), each row's from its own generator."""
+        if count not in self._noise:
+            self._noise[count] = torch.empty(self.n_rows, count, device=self.device)
+        buffer = self._noise[count]
+        for slot, row in enumerate(rows):
+            draw_noise(buffer[slot], row.generator)
+        return buffer[: len(rows)]
+
+
+@torch.inference_mode()
+def decode(engine: Engine, waiting: Iterable[Row], options: SamplingOptions, min_end_prob: float | None = None) -> Iterator[list[Row]]:
+    """Run rows to their ends, at most `engine.n_rows` at a time; yield the rows that took a step, after each step.
+
+    A row that ends leaves its slot to the next waiting one as soon as their heads agree. `min_end_prob`: the last logit
+    is the end's; a step also ends where its probability is at least this (compared in float32), None: only where it is
+    drawn; only the semantic stage has an end, so `min_end_prob` below 0 says that there is none.
+    """
+    queue, rows = iter(waiting), list[Row]()
+    upcoming = next(queue, None)
+    while True:
+        while upcoming is not None and len(rows) < engine.n_rows and (not rows or rows[0].head() == upcoming.head()):
+            rows.append(upcoming)
+            upcoming = next(queue, None)
+        if not rows:
+            return
+        first, count = rows[0].head()
+        logits = engine.model.lm_head(_feed(engine, rows), first, count)
+        noise = engine.noise(rows, count) if options.temperature else None
+        choice, probs = draw(logits, options, noise)
+        for row, index in zip(rows, _stop(choice, probs, min_end_prob).tolist(), strict=True):
+            row.accept(index)
+        yield list(rows)
+        _close_ranks(engine, rows)
+
+
+def _stop(choice: Tensor, probs: Tensor, min_end_prob: float | None) -> Tensor:
+    """Replace choices (B,) by STOPPED where the step ended its row, so that one read a step tells both."""
+    if min_end_prob is not None and min_end_prob < 0:
+        return choice
+    ended = choice == probs.shape[-1] - 1
+    if min_end_prob is not None:
+        ended = ended | (probs[:, -1] >= torch.tensor(min_end_prob, dtype=torch.float32))
+    return choice.masked_fill(ended, STOPPED)
+
+
+def _feed(engine: Engine, rows: list[Row]) -> Tensor:
+    """Feed every row what it asks for; return hidden states (B, C).
+
+    Where some rows want a prompt and others a step, all take the step: what it leaves at a row's next position is
+    overwritten by that row's own prompt before anything reads it.
+    """
+    prompts = [row.prompt() for row in rows]
+    if all(prompts):
+        parts = [engine.prefill(prompt[0], slot, prompt[1]) for slot, prompt in enumerate(prompts) if prompt]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+    hidden = engine.step([row.token for row in rows], [row.position for row in rows])
+    for slot, prompt in enumerate(prompts):
+        if prompt:
+            hidden[slot] = engine.prefill(prompt[0], slot, prompt[1])[0]
+    return hidden
+
+
+def _close_ranks(engine: Engine, rows: list[Row]) -> None:
+    """Drop rows that are done, moving the last into each hole, so that the slots in use stay 0 … B − 1."""
+    slot = 0
+    while slot < len(rows):
+        if not rows[slot].done:
+            slot += 1
+            continue
+        last = rows.pop()
+        if slot < len(rows):
+            rows[slot] = last
+            if not last.done:
+                engine.cache.move_row(len(rows), slot, last.position)
