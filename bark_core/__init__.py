@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bark_core.config import SAMPLE_RATE, BarkConfig
     from bark_core.errors import BarkError, CheckpointError, GenerationError, InvalidInput
-    from bark_core.pipeline import Bark, Generation
+    from bark_core.generation import Generation
+    from bark_core.pipeline import Bark
     from bark_core.types import AudioChunk, Timings, Utterance
     from bark_core.voices import PRESETS, Voice
 
@@ -20,7 +21,7 @@ _HOMES = {
     "BarkConfig": "config",
     "BarkError": "errors",
     "CheckpointError": "errors",
-    "Generation": "pipeline",
+    "Generation": "generation",
     "GenerationError": "errors",
     "InvalidInput": "errors",
     "PRESETS": "voices",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 import numpy as np
 import torch
@@ -103,7 +103,7 @@ def count_steps(config: BarkConfig, n_semantic: int) -> int:
     return math.floor(n_semantic * config.coarse_per_semantic / config.n_coarse_codebooks) * config.n_coarse_codebooks
 
 
-def run_coarse(engine: Engine, rows: Sequence[CoarseRow], options: SamplingOptions) -> Iterator[list[Row]]:
+def run_coarse(engine: Engine, rows: Sequence[CoarseRow], options: SamplingOptions) -> Generator[list[Row]]:
     """Run rows to their ends; yield the rows that took a step, after each step."""
     return decode(engine, (row for row in rows if not row.done), options, NO_END)
 

@@ -39,7 +39,7 @@ def import_seanet() -> Any:
 
 def fold_weight_norm(magnitude: Tensor, direction: Tensor) -> Tensor:
     """Return the weight that weight norm computes from its two parts (`weight_g`, `weight_v`), the norm over all but the first axis."""
-    return torch._weight_norm(direction, magnitude, 0)
+    return torch.ops.aten._weight_norm(direction, magnitude, 0)
 
 
 class Codec(nn.Module):

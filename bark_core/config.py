@@ -73,8 +73,8 @@ class CodecConfig:
         return product
 
 
-def _stage(**sizes: int) -> GPTConfig:
-    return GPTConfig(n_layer=24, n_head=16, n_embd=1024, **sizes)
+def _stage(input_vocab_size: int, output_vocab_size: int) -> GPTConfig:
+    return GPTConfig(n_layer=24, n_head=16, n_embd=1024, input_vocab_size=input_vocab_size, output_vocab_size=output_vocab_size)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ Knows prompts, positions, slots and when to stop asking; what a token means is t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 
 import torch
 from torch import Tensor
@@ -78,7 +78,7 @@ class Engine:
 
 
 @torch.inference_mode()
-def decode(engine: Engine, waiting: Iterable[Row], options: SamplingOptions, min_end_prob: float | None = None) -> Iterator[list[Row]]:
+def decode(engine: Engine, waiting: Iterable[Row], options: SamplingOptions, min_end_prob: float | None = None) -> Generator[list[Row]]:
     """Run rows to their ends, at most `engine.n_rows` at a time; yield the rows that took a step, after each step.
 
     A row that ends leaves its slot to the next waiting one as soon as their heads agree. `min_end_prob`: the last logit

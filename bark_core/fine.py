@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 import numpy as np
 import torch
@@ -54,7 +54,7 @@ class FineRow:
 
 
 @torch.inference_mode()
-def run_fine(model: FineGPT, config: BarkConfig, rows: Sequence[FineRow], options: SamplingOptions) -> Iterator[list[FineRow]]:
+def run_fine(model: FineGPT, config: BarkConfig, rows: Sequence[FineRow], options: SamplingOptions) -> Generator[list[FineRow]]:
     """Fill all rows, window by window, those that have a window left together; yield them after each codebook."""
     device = model.wpe.weight.device
     while active := [row for row in rows if row.n_done < row.n_loops]:

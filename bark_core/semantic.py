@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 import numpy as np
 import torch
@@ -84,6 +84,6 @@ def semantic_prompt(config: BarkConfig, text_ids: Sequence[int], history: np.nda
     return text, past
 
 
-def run_semantic(engine: Engine, rows: Sequence[SemanticRow], options: SamplingOptions, min_eos_p: float | None) -> Iterator[list[Row]]:
+def run_semantic(engine: Engine, rows: Sequence[SemanticRow], options: SamplingOptions, min_eos_p: float | None) -> Generator[list[Row]]:
     """Run texts to their ends; yield the rows that took a step, after each step."""
     return decode(engine, rows, options, min_eos_p)

@@ -1,0 +1,86 @@
+"""WAV files: 16-bit PCM that plays everywhere, with a chunk of its own that players skip. Knows nothing of tokens or voices."""
+
+from __future__ import annotations
+
+import io
+import os
+import secrets
+import struct
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from scipy.io import wavfile
+
+from bark_core.errors import InvalidInput
+
+CHUNK_ID = b"bark"
+"""The RIFF chunk that carries what made the audio. Lower-case ids are left to applications."""
+
+MAX_CHUNK_BYTES = 16 * 2**20
+"""More than an hour of speech needs; a file that claims more is refused before anything is read."""
+
+
+def to_pcm16(audio: np.ndarray) -> np.ndarray:
+    """Return float samples (N,) as int16, rounded, values beyond ±1 clipped (the codec makes some)."""
+    return np.round(np.clip(audio, -1.0, 1.0) * 32767.0).astype(np.int16)
+
+
+def encode_wav(audio: np.ndarray, sample_rate_hz: int, chunk: bytes | None = None) -> bytes:
+    """Return a whole mono WAV file of float samples (N,), with `chunk` behind the audio."""
+    buffer = io.BytesIO()
+    wavfile.write(buffer, sample_rate_hz, to_pcm16(audio))
+    whole = bytearray(buffer.getvalue())
+    if chunk is not None:
+        whole += CHUNK_ID + struct.pack("<I", len(chunk)) + chunk + b"\0" * (len(chunk) % 2)
+        struct.pack_into("<I", whole, 4, len(whole) - 8)
+    return bytes(whole)
+
+
+def write_atomically(path: str | os.PathLike[str], data: bytes) -> Path:
+    """Write a file whole or not at all: under a temporary name in its folder, then renamed.
+
+    Raises: InvalidInput where the folder is missing or cannot be written to.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name[:64]}.{secrets.token_hex(4)}.part")
+    try:
+        # Not the tempfile module: its files are readable by their owner alone, whatever the umask allows.
+        with open(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666), "wb") as file:
+            file.write(data)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be written: {error.strerror or error}. Give a path in a folder that exists and is writable.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def read_chunk(file: BinaryIO, name: str) -> bytes:
+    """Return the chunk that `encode_wav` put into a WAV file. `name` is what messages call it.
+
+    Raises: InvalidInput where the file is not a WAV, is cut off, or carries no such chunk.
+    """
+    total = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    head = file.read(12)
+    if len(head) < 12 or head[:4] != b"RIFF" or head[8:] != b"WAVE":
+        raise InvalidInput(f"{name} is not a WAV file: it does not begin with a RIFF/WAVE header.")
+    position = 12
+    while position + 8 <= total:
+        file.seek(position)
+        chunk_id, size = struct.unpack("<4sI", file.read(8))
+        position += 8
+        if size > total - position:
+            raise InvalidInput(
+                f"{name} is cut off or damaged: its chunk {chunk_id!r} claims {size} bytes and {total - position} are left. Use an undamaged copy."
+            )
+        if chunk_id == CHUNK_ID:
+            if size > MAX_CHUNK_BYTES:
+                raise InvalidInput(f"{name} claims {size} bytes of tokens; at most {MAX_CHUNK_BYTES} are read.")
+            return file.read(size)
+        position += size + size % 2
+    raise InvalidInput(
+        f"{name} is a WAV file without a voice in it: only files written by this program carry one, and editing or converting them loses it. "
+        "Give such a file unchanged, or an .npz voice."
+    )

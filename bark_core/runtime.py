@@ -1,0 +1,132 @@
+"""Where and how a model runs: device, precision, and the engines that its causal stages decode with.
+
+Everything that makes Bark fast without changing what it computes is decided here, once, at load. Knows no texts,
+voices or files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from bark_core.codec import Codec
+from bark_core.config import PARTS, STAGES, BarkConfig
+from bark_core.decode import Engine
+from bark_core.errors import InvalidInput
+from bark_core.transformer import CausalGPT, FineGPT
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""What each precision computes in."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where one part runs and in which precision."""
+
+    device: torch.device
+    precision: str
+
+
+def plan_placement(device: str | Mapping[str, str] = "auto", precision: str | Mapping[str, str] = "auto") -> dict[str, Placement]:
+    """Decide device and precision of every part; a mapping gives them by part, and what it leaves out is "auto".
+
+    "auto" is the first GPU where there is one, else the CPU; fp16 on a GPU, fp32 on a CPU. One precision for all means
+    the three GPT stages: the codec, small and heard directly, stays in fp32 unless a mapping names it.
+    Raises: InvalidInput for an unknown part, device or precision, or one that this machine does not have.
+    """
+    devices = _by_part("device", device)
+    precisions = _by_part("precision", precision)
+    if not isinstance(precision, Mapping):
+        precisions["codec"] = "fp32"
+    return {part: _place(devices[part], precisions[part], part) for part in PARTS}
+
+
+def _by_part(what: str, given: str | Mapping[str, str]) -> dict[str, str]:
+    if not isinstance(given, Mapping):
+        return dict.fromkeys(PARTS, given)
+    unknown = [part for part in given if part not in PARTS]
+    if unknown:
+        raise InvalidInput(f"{what} was given for {unknown[0]!r}; the parts that can be named are {', '.join(PARTS)}.")
+    return {part: given.get(part, "auto") for part in PARTS}
+
+
+def _place(device_name: str, precision: str, part: str) -> Placement:
+    device = _find_device(device_name)
+    if precision == "auto":
+        precision = "fp16" if device.type == "cuda" and part in STAGES else "fp32"
+    if precision not in DTYPES:
+        raise InvalidInput(f"A precision of {precision!r} was given; it must be one of auto, {', '.join(DTYPES)}.")
+    if precision == "fp16" and device.type == "cpu":
+        raise InvalidInput("fp16 was asked for on a CPU, which has no arithmetic for it; use fp32 (exact) or bf16 there.")
+    return Placement(device, precision)
+
+
+def _find_device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except (RuntimeError, TypeError) as error:
+        raise InvalidInput(f"A device of {name!r} was given; it must be auto, cpu, cuda or cuda:N.") from error
+    if device.type not in ("cpu", "cuda"):
+        raise InvalidInput(f"A device of {name!r} was given; it must be auto, cpu, cuda or cuda:N.")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InvalidInput(f"A device of {name!r} was given, but this torch ({torch.__version__}) finds no CUDA device here; use cpu.")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InvalidInput(f"A device of {name!r} was given, but there are only {torch.cuda.device_count()} CUDA devices here, counted from 0.")
+    return device
+
+
+class Runtime:
+    """The four models where they run. Engines are lent out, so that generations running side by side never share a cache."""
+
+    def __init__(self, config: BarkConfig, load_state: Callable[[str], Mapping[str, Tensor]], placement: Mapping[str, Placement]) -> None:
+        """Build every part from `load_state(part)`, one at a time, so that no two are ever held twice."""
+        self.config = config
+        self.placement = dict(placement)
+        self._models = {part: _build(config, part, load_state(part), placement[part]) for part in PARTS}
+        self._idle: dict[str, list[Engine]] = {part: [] for part in STAGES}
+
+    def causal(self, stage: str) -> CausalGPT:
+        """Return the model of the semantic or coarse stage."""
+        return cast(CausalGPT, self._models[stage])
+
+    @property
+    def fine(self) -> FineGPT:
+        return cast(FineGPT, self._models["fine"])
+
+    @property
+    def codec(self) -> Codec:
+        return cast(Codec, self._models["codec"])
+
+    @contextmanager
+    def lend_engine(self, stage: str, n_rows: int) -> Iterator[Engine]:
+        """Lend an engine of exactly `n_rows` slots for one run of a causal stage; the last one used is kept for the next run."""
+        idle = self._idle[stage]
+        engine = idle.pop() if idle else None
+        if engine is None or engine.n_rows != n_rows:
+            engine = Engine(self.causal(stage), n_rows)
+        try:
+            yield engine
+        finally:
+            idle[:] = [engine]
+
+
+def _build(config: BarkConfig, part: str, state: Mapping[str, Tensor], placement: Placement) -> nn.Module:
+    """Make a part around tensors that are already there: nothing is initialised, and nothing is copied that need not be."""
+    with torch.device("meta"):
+        module = make_model(config, part)
+    module.load_state_dict(state, assign=True)
+    return module.requires_grad_(False).eval().to(placement.device, DTYPES[placement.precision])
+
+
+def make_model(config: BarkConfig, part: str) -> nn.Module:
+    """Return an untrained model of one part."""
+    if part == "codec":
+        return Codec(config.codec)
+    return FineGPT(config.fine) if part == "fine" else CausalGPT(getattr(config, part))
