@@ -1,0 +1,64 @@
+# make demo    a WAV from a real prediction by the real server, from nothing but Python 3.11
+# make test    everything that is tested; `make quick` leaves the slow tests out
+# make lint    ruff and pyright
+# make serve   the server itself, on PORT, with MODEL
+#
+# TORCH_INDEX names a package index to take torch from, where the usual one has not the build you want: a CPU build for one.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+TORCH ?= torch==2.13.0
+TORCH_INDEX ?=
+
+MODEL ?= demo
+PORT ?= 5000
+TEXT ?= Hello, my name is Bark. It is a fine day, and I have something to say.
+SEED ?=
+VOICE ?=
+export TEXT SEED VOICE
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+.PHONY: demo serve test quick lint schema clean
+
+demo: $(VENV)/.serve
+	@echo "Starting the Cog server with the model $(MODEL) …"
+	@$(BIN)/python scripts/predict.py --model "$(MODEL)" -o out.wav -i prompt="$$TEXT" \
+		$${SEED:+-i seed="$$SEED"} $${VOICE:+-i history_prompt="$$VOICE"}
+	@echo "It said: $$TEXT"
+	@echo "Listen: any player opens out.wav; aplay out.wav (Linux), afplay out.wav (macOS)."
+	@echo "See how it was made: $(BIN)/python -m bark_core info out.wav"
+
+serve: $(VENV)/.serve schema
+	PATH="$(abspath $(BIN)):$$PATH" BARK_MODEL="$(MODEL)" PORT="$(PORT)" LOG_FORMAT=console \
+		COG_PREDICT_TYPE_STUB=predict.py:Predictor $(BIN)/python -m cog.server.http --host 127.0.0.1
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+quick: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+schema: $(VENV)/.serve
+	$(BIN)/python scripts/schema.py
+
+# torch goes first and alone, so that whatever needs it takes the build that was asked for.
+$(VENV)/.serve: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 is needed; name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "Making $(VENV) and installing into it; torch is large, so this takes minutes."
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) $(TORCH) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	$(PIP) --editable '.[serve]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.serve
+	$(PIP) --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .cog .pytest_cache .ruff_cache build *.egg-info out.wav
