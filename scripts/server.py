@@ -22,6 +22,7 @@ from typing import Any
 
 from scripts.schema import ROOT, write_schema
 
+_PREDICTION_TIMEOUT_S = 3600.0
 _ADDRESS = re.compile(r"Starting coglet server on (\S+:\d+)")
 _STYLING = re.compile(r"\x1b\[[0-9;]*m")
 # A log line as coglet prints it: time, level, where from, the message, then what it belongs to.
@@ -59,7 +60,7 @@ class Server:
         self._predictor, self._folder, self._env = predictor, folder, dict(env or {})
         self._ready_timeout_s, self._on_log = ready_timeout_s, on_log
         self._address: str | None = None
-        self._tail: deque[str] = deque(maxlen=60)
+        self._tail: deque[str] = deque(maxlen=400)
         self._scratch = tempfile.TemporaryDirectory(prefix="bark-server-", ignore_cleanup_errors=True)
         self.scratch = Path(self._scratch.name)
         self._process: subprocess.Popen[str] | None = None
@@ -164,11 +165,11 @@ class Server:
             with error:
                 return Answer(error.code, _parse(error.read()))
 
-    def predict(self, timeout_s: float = 600.0, **inputs: Any) -> Answer:
+    def predict(self, **inputs: Any) -> Answer:
         """Run a prediction and wait for it. While the slot of the one before is being freed the server says 409: try again."""
-        end = time.monotonic() + timeout_s
+        end = time.monotonic() + 60.0
         while True:
-            answer = self.request("POST", "/predictions", {"input": inputs}, timeout_s=timeout_s)
+            answer = self.request("POST", "/predictions", {"input": inputs}, timeout_s=_PREDICTION_TIMEOUT_S)
             if answer.status != 409 or time.monotonic() > end:
                 return answer
             time.sleep(0.05)

@@ -1,0 +1,148 @@
+"""The predictor by itself: what it keeps, what it deletes, what it prints. What clients see of it is in test_http.py."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import predict
+from bark_core.errors import BarkError, InvalidInput
+from predict import Predictor, check_upload, describe, name_upload
+
+
+@pytest.fixture(scope="module")
+def loaded() -> Iterator[Predictor]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BARK_MODEL", "demo")
+        predictor = Predictor()
+        predictor.setup()
+        yield predictor
+        predictor.folder.cleanup()
+
+
+def speak(predictor: Predictor, **inputs: Any) -> Path:
+    """Call predict as the server does: inputs left out take their declared defaults."""
+    parameters = inspect.signature(predictor.predict).parameters
+    return predictor.predict(**{**{name: parameter.default.default for name, parameter in parameters.items()}, **inputs})
+
+
+def test_each_output_is_a_new_file_and_the_last_one_goes(loaded: Predictor) -> None:
+    first = speak(loaded, prompt="Yes.", seed=1)
+    with wave.open(str(first)) as file:
+        assert file.getframerate() == 24_000
+    second = speak(loaded, prompt="Yes.", seed=1)
+    assert second.exists()
+    assert not first.exists()
+    assert first.name != second.name
+    assert list(Path(loaded.folder.name).iterdir()) == [second]
+
+
+def test_a_failed_prediction_deletes_the_last_output_too(loaded: Predictor) -> None:
+    speak(loaded, prompt="Yes.", seed=1)
+    with pytest.raises(InvalidInput, match="The text is empty"):
+        speak(loaded, prompt="")
+    assert not list(Path(loaded.folder.name).iterdir())
+
+
+def test_an_unexpected_error_is_printed_whole_and_raised_again(
+    loaded: Predictor, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def break_down(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError("for this test")
+
+    monkeypatch.setattr(loaded.bark, "generate", break_down)
+    with pytest.raises(ZeroDivisionError):
+        speak(loaded)
+    shown = capsys.readouterr().err
+    assert "Traceback (most recent call last)" in shown
+    assert "in break_down" in shown
+
+
+def test_an_expected_error_is_a_sentence_without_a_traceback(loaded: Predictor, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(BarkError):
+        speak(loaded, prompt=" ")
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_what_is_no_upload_is_refused(tmp_path: Path) -> None:
+    assert check_upload(tmp_path) == tmp_path
+    with pytest.raises(InvalidInput, match="custom_history_prompt was '/etc/passwd'; it must be an uploaded file"):
+        check_upload("/etc/passwd")
+
+
+def test_messages_speak_of_the_input_and_not_of_where_it_was_kept() -> None:
+    assert name_upload("/tmp/x1.npz has no array a", Path("/tmp/x1.npz")) == "custom_history_prompt has no array a"
+    assert name_upload("None of this", None) == "None of this"
+
+
+def test_voices_are_described_briefly() -> None:
+    assert describe(()) == "none"
+    assert describe(("a", "b")) == "a, b"
+    assert describe(("a", "b", "c", "d")) == "a, b, c, …"
+
+
+def test_model_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def load(name: str, **_: Any) -> None:
+        asked.append(name)
+        raise BarkError("far enough")
+
+    monkeypatch.setattr(predict.Bark, "load", load)
+    for value in ("small", "", None):
+        if value is None:
+            monkeypatch.delenv("BARK_MODEL")
+        else:
+            monkeypatch.setenv("BARK_MODEL", value)
+        with pytest.raises(BarkError, match="far enough"):
+            Predictor().setup()
+    assert asked == ["small", "large", "large"]
+
+
+def run_script(root: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, root / "scripts" / "predict.py", *arguments], capture_output=True, text=True, check=False)
+
+
+def test_script_writes_what_the_server_gives(root: Path, tmp_path: Path) -> None:
+    first = run_script(root, "--model", "demo", "-i", "prompt=One, two.", "-i", "seed=3", "-i", "text_temp=0.6", "-o", tmp_path / "a.wav")
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.startswith(f"Wrote {tmp_path / 'a.wav'}: ")
+    assert first.stdout.endswith("with seed 3.\n")
+    assert "Seed: 3\n" in first.stderr
+    assert "100%|" in first.stderr
+    with wave.open(str(tmp_path / "a.wav")) as file:
+        assert file.getnframes() > 0
+    second = run_script(
+        root, "--model", "demo", "-q", "-i", "prompt=Three.", "-i", f"custom_history_prompt=@{tmp_path / 'a.wav'}", "-o", tmp_path / "b.wav"
+    )
+    assert second.returncode == 0, second.stderr
+    assert second.stderr == ""
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.wav", "b.wav"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["-i", "volume=3"], 2, "is not name=value with a name among prompt, history_prompt"),
+        (["-i", "prompt"], 2, "is not name=value"),
+        (["-i", "seed=x"], 2, "seed must be an integer"),
+        (["-i", "text_temp=x"], 2, "text_temp must be a number"),
+        (["-i", "custom_history_prompt=@/no/file"], 2, "/no/file cannot be read: No such file"),
+        (["--model", "demo", "-i", "top_k=0"], 2, "the server refused the inputs: top_k: 0 is less than the minimum of 1"),
+        (["--model", "demo", "-i", "prompt= "], 1, "The text is empty"),
+        (["--model", "/no/model"], 1, "The server's setup failed"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_script_says_what_is_wrong(root: Path, tmp_path: Path, arguments: list[str], code: int, message: str) -> None:
+    done = run_script(root, *arguments, "-o", tmp_path / "out.wav")
+    assert done.returncode == code
+    assert message in done.stderr.splitlines()[-1]
+    assert not list(tmp_path.iterdir())
