@@ -45,12 +45,13 @@ class Row(ABC):
 class Engine:
     """A causal model and its cache: how rows are fed. Subclasses feed faster; what comes out stays the same."""
 
-    def __init__(self, model: CausalGPT, n_rows: int) -> None:
+    def __init__(self, model: CausalGPT, n_rows: int, n_positions: int | None = None) -> None:
+        """Make room for `n_rows` rows of `n_positions` each (the model's block size where None)."""
         self.model = model
         weight = model.wpe.weight
         self.device, self.n_rows = weight.device, n_rows
         config = model.config
-        self.cache = KVCache(config.n_layer, n_rows, config.block_size, config.n_embd, weight.dtype, weight.device)
+        self.cache = KVCache(config.n_layer, n_rows, n_positions or config.block_size, config.n_embd, weight.dtype, weight.device)
         self._noise: dict[int, Tensor] = {}
         self._key_index = torch.arange(config.block_size, device=self.device)
 
@@ -66,6 +67,10 @@ class Engine:
         if min(positions) != n_keys - 1:
             mask = (self._key_index[:n_keys] <= where[:, None])[:, None, None]  # (B, 1, 1, n_keys)
         return self.model.step(torch.tensor(tokens, device=self.device), where, self.cache, n_keys, mask)
+
+    def head(self, hidden: Tensor, first: int, count: int) -> Tensor:
+        """Return logits first … first + count − 1 of hidden states (B, C): (B, count)."""
+        return self.model.lm_head(hidden, first, count)
 
     def noise(self, rows: list[Row], count: int) -> Tensor:
         """Draw Exp(1) noise (B, count), each row's from its own generator."""
@@ -94,7 +99,7 @@ def decode(engine: Engine, waiting: Iterable[Row], options: SamplingOptions, min
         if not rows:
             return
         first, count = rows[0].head()
-        logits = engine.model.lm_head(_feed(engine, rows), first, count)
+        logits = engine.head(_feed(engine, rows), first, count)
         noise = engine.noise(rows, count) if options.temperature else None
         choice, probs = draw(logits, options, noise)
         for row, index in zip(rows, _stop(choice, probs, min_end_prob).tolist(), strict=True):

@@ -6,6 +6,8 @@ voices or files.
 
 from __future__ import annotations
 
+import ctypes
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,10 +20,18 @@ from bark_core.codec import Codec
 from bark_core.config import PARTS, STAGES, BarkConfig
 from bark_core.decode import Engine
 from bark_core.errors import InvalidInput
+from bark_core.native import NativeEngine, NativeUnavailable, load_library
+from bark_core.quantize import quantize_linears
 from bark_core.transformer import CausalGPT, FineGPT
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-"""What each precision computes in."""
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.bfloat16}
+"""What each precision computes in. int8 is the weights' alone."""
+
+CAUSAL = STAGES[:2]
+"""The stages that go one token at a time: what int8 weights and the compiled step are for."""
+
+TOLERANCES = {"fp32": 1e-4, "bf16": 0.05, "int8": 0.05}
+"""How far the compiled step's hidden states may be from torch's, relative to their size. Ten times what rounding does."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +46,19 @@ def plan_placement(device: str | Mapping[str, str] = "auto", precision: str | Ma
     """Decide device and precision of every part; a mapping gives them by part, and what it leaves out is "auto".
 
     "auto" is the first GPU where there is one, else the CPU; fp16 on a GPU, fp32 on a CPU. One precision for all means
-    the three GPT stages: the codec, small and heard directly, stays in fp32 unless a mapping names it.
+    the three GPT stages: the codec, small and heard directly, stays in fp32 unless a mapping names it, and "int8" leaves
+    the fine stage, which multiplies a thousand rows at once, in bf16.
     Raises: InvalidInput for an unknown part, device or precision, or one that this machine does not have.
     """
     devices = _by_part("device", device)
     precisions = _by_part("precision", precision)
     if not isinstance(precision, Mapping):
         precisions["codec"] = "fp32"
+    for part in PARTS:
+        if precisions[part] == "int8" and part not in CAUSAL:
+            if isinstance(precision, Mapping):
+                raise InvalidInput(f"int8 was asked for in {part}, which has no products of single rows to gain by it; name it for {' or '.join(CAUSAL)}.")
+            precisions[part] = "bf16"
     return {part: _place(devices[part], precisions[part], part) for part in PARTS}
 
 
@@ -62,7 +78,9 @@ def _place(device_name: str, precision: str, part: str) -> Placement:
     if precision not in DTYPES:
         raise InvalidInput(f"A precision of {precision!r} was given; it must be one of auto, {', '.join(DTYPES)}.")
     if precision == "fp16" and device.type == "cpu":
-        raise InvalidInput("fp16 was asked for on a CPU, which has no arithmetic for it; use fp32 (exact) or bf16 there.")
+        raise InvalidInput("fp16 was asked for on a CPU, which has no arithmetic for it; use fp32 (exact), bf16 or int8 there.")
+    if precision == "int8" and device.type != "cpu":
+        raise InvalidInput(f"int8 was asked for on {device}; its weights are for CPUs. Use fp16 on a GPU.")
     return Placement(device, precision)
 
 
@@ -85,12 +103,36 @@ def _find_device(name: str) -> torch.device:
 class Runtime:
     """The four models where they run. Engines are lent out, so that generations running side by side never share a cache."""
 
-    def __init__(self, config: BarkConfig, load_state: Callable[[str], Mapping[str, Tensor]], placement: Mapping[str, Placement]) -> None:
-        """Build every part from `load_state(part)`, one at a time, so that no two are ever held twice."""
+    def __init__(
+        self, config: BarkConfig, load_state: Callable[[str], Mapping[str, Tensor]], placement: Mapping[str, Placement], plain: bool = False
+    ) -> None:
+        """Build every part from `load_state(part)`, one at a time, so that no two are ever held twice.
+
+        `plain`: torch's own operations only, which every faster path is checked against.
+        """
         self.config = config
         self.placement = dict(placement)
         self._models = {part: _build(config, part, load_state(part), placement[part]) for part in PARTS}
-        self._idle: dict[str, list[Engine]] = {part: [] for part in STAGES}
+        self._idle: dict[str, list[Engine]] = {part: [] for part in CAUSAL}
+        self._library = None if plain else self._load_library()
+
+    def _load_library(self) -> ctypes.CDLL | None:
+        """Return the compiled step if it is to be had and gives what torch gives, else None, with one warning."""
+        on_cpu = [stage for stage in CAUSAL if self.placement[stage].device.type == "cpu"]
+        if not on_cpu:
+            return None
+        try:
+            library = load_library()
+            for stage in on_cpu:
+                _check_native(self.causal(stage), library, TOLERANCES[self.placement[stage].precision])
+        except NativeUnavailable as error:
+            warnings.warn(
+                f"Decoding goes step by step through torch, several times slower than it could: {error}. "
+                "A C++ compiler and the package ninja make it fast.",
+                stacklevel=4,
+            )
+            return None
+        return library
 
     def causal(self, stage: str) -> CausalGPT:
         """Return the model of the semantic or coarse stage."""
@@ -110,11 +152,34 @@ class Runtime:
         idle = self._idle[stage]
         engine = idle.pop() if idle else None
         if engine is None or engine.n_rows != n_rows:
-            engine = Engine(self.causal(stage), n_rows)
+            engine = self._make_engine(stage, n_rows)
         try:
             yield engine
         finally:
             idle[:] = [engine]
+
+
+    def _make_engine(self, stage: str, n_rows: int) -> Engine:
+        if self._library is not None and self.placement[stage].device.type == "cpu":
+            return NativeEngine(self.causal(stage), n_rows, self._library)
+        return Engine(self.causal(stage), n_rows)
+
+
+@torch.inference_mode()
+def _check_native(model: CausalGPT, library: ctypes.CDLL, tolerance: float) -> None:
+    """Compare the compiled step with torch's on a short decode of two rows. Raises: NativeUnavailable where they differ."""
+    prompt = torch.arange(6) % model.config.input_vocab_size
+    hidden, logits = [], []
+    for engine in (NativeEngine(model, 2, library, n_positions=8), Engine(model, 2, n_positions=8)):
+        for slot in range(2):
+            engine.prefill(model.embed(prompt[slot : 4 + slot]), slot, 0)
+        steps = [engine.step([1, 2], [4 + k, 4 + k]) for k in range(2)]
+        hidden.append(torch.cat(steps).float())
+        logits.append(engine.head(steps[-1], 1, model.config.output_vocab_size - 1).float())
+    for what, (native, plain) in (("hidden states", hidden), ("logits", logits)):
+        error = float((native - plain).norm() / plain.norm())
+        if not error <= tolerance:
+            raise NativeUnavailable(f"its {what} are off by {error:.1e} of their size, where {tolerance:.0e} is allowed")
 
 
 def _build(config: BarkConfig, part: str, state: Mapping[str, Tensor], placement: Placement) -> nn.Module:
@@ -122,6 +187,8 @@ def _build(config: BarkConfig, part: str, state: Mapping[str, Tensor], placement
     with torch.device("meta"):
         module = make_model(config, part)
     module.load_state_dict(state, assign=True)
+    if placement.precision == "int8":
+        quantize_linears(module)
     return module.requires_grad_(False).eval().to(placement.device, DTYPES[placement.precision])
 
 

@@ -18,7 +18,18 @@ from bark_core.audio import encode_wav
 from bark_core.config import BarkConfig
 from bark_core.errors import InvalidInput
 from bark_core.types import History
-from bark_core.voices import ARRAYS, LANGUAGES, PRESETS, Voice, describe_voice, find_preset, list_voices, pack_chunk, read_info, resolve_voice
+from bark_core.voices import (
+    ARRAYS,
+    LANGUAGES,
+    PRESETS,
+    Voice,
+    describe_voice,
+    find_preset,
+    list_voices,
+    pack_chunk,
+    read_info,
+    resolve_voice,
+)
 
 SHARED_VOICES = Path(__file__).parents[2] / "shared" / "voices"
 

@@ -1,0 +1,223 @@
+// One decoding step of a causal GPT on a CPU: every layer for a handful of rows, one token each, in one call.
+//
+// A step reads every weight once and can be no faster than memory allows; all else is arranged to hide behind that.
+// A plain C interface without torch's headers: native.py has torch's builder compile it and calls it through ctypes.
+
+#include "kernel_math.hpp"
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <thread>
+
+extern "C" {
+struct Layer {
+    const float *norm1_weight, *norm1_bias, *norm2_weight, *norm2_bias;
+    Linear qkv, project, widen, narrow;
+};
+struct Model {
+    int32_t kind;  // 0: fp32, 1: bf16, 2: 8-bit weights; keys and values are fp32 with 0, else bf16
+    int32_t n_layer, n_head, width;
+    const float *norm_weight, *norm_bias;
+    const Layer *layers;
+    void *keys, *values;  // (layers, rows, positions, width)
+    int64_t layer_stride, row_stride;
+};
+}
+
+namespace {
+
+// Threads that share a call. They wait a moment where they are, since the next call comes soon, and then sleep.
+class Pool {
+  public:
+    explicit Pool(int n) : n(n) {
+        for (int i = 1; i < n; i++) threads.emplace_back([this, i] { serve(i); });
+    }
+    ~Pool() {
+        stopping = true;
+        announce();
+        for (auto &thread : threads) thread.join();
+    }
+    void run(const std::function<void(int)> &work) {
+        task = &work;
+        announce();
+        work(0);
+        meet();
+    }
+    // Wait until every thread of this call has come here.
+    void meet() {
+        const int now = phase.load(std::memory_order_acquire);
+        if (arrived.fetch_add(1, std::memory_order_acq_rel) == n - 1) {
+            arrived.store(0, std::memory_order_relaxed);
+            phase.store(now + 1, std::memory_order_release);
+            return;
+        }
+        for (int spin = 0; phase.load(std::memory_order_acquire) == now; spin++) pause(spin);
+    }
+    const int n;
+
+  private:
+    static constexpr int SPINS = 4000;
+    static void pause(int spin) {
+        if (spin > SPINS) std::this_thread::yield();
+#if defined(__x86_64__)
+        else __builtin_ia32_pause();
+#endif
+    }
+    void announce() {
+        { std::lock_guard<std::mutex> hold(lock); call++; }
+        wake.notify_all();
+    }
+    void serve(int index) {
+        for (int seen = 0;;) {
+            for (int spin = 0; call.load(std::memory_order_acquire) == seen && spin < SPINS; spin++) pause(spin);
+            if (call.load(std::memory_order_acquire) == seen) {
+                std::unique_lock<std::mutex> hold(lock);
+                wake.wait(hold, [&] { return call.load() != seen; });
+            }
+            seen = call.load();
+            if (stopping) return;
+            (*task)(index);
+            meet();
+        }
+    }
+    std::vector<std::thread> threads;
+    std::mutex lock;
+    std::condition_variable wake;
+    std::atomic<int> call{0}, arrived{0}, phase{0};
+    std::atomic<bool> stopping{false};
+    const std::function<void(int)> *task = nullptr;
+};
+
+struct Range { int first, last; };
+
+// One thread's share of n things in units that are not torn.
+Range share(int n, int unit, int thread, int n_threads) {
+    const int64_t units = n / unit;
+    return {int(units * thread / n_threads) * unit, int(units * (thread + 1) / n_threads) * unit};
+}
+
+// The rows' state during a step, shared by all threads: each writes its own columns and meets the others before reading theirs.
+struct State {
+    std::vector<float> x, qkv, gathered, wide;
+    State(const float *from, int n_rows, int C)
+        : x(from, from + size_t(n_rows) * C), qkv(size_t(n_rows) * 3 * C), gathered(size_t(n_rows) * C), wide(size_t(n_rows) * 4 * C) {}
+};
+
+// What one thread does in a step.
+template <typename K>
+class Worker {
+    typedef typename K::Cached Cached;
+
+  public:
+    Worker(Pool &pool, const Model &m, int n_rows, const int64_t *positions, State &s, int thread)
+        : pool(pool), m(m), n_rows(n_rows), positions(positions), s(s), C(m.width), D(m.width / m.n_head), heads(share(C, D, thread, pool.n)),
+          narrow(share(C, 16, thread, pool.n)), wide(share(4 * C, 16, thread, pool.n)), normed(C), worths(n_rows), acts(size_t(n_rows) * 4 * C) {}
+
+    void run() {
+        for (int layer = 0; layer < m.n_layer; layer++) {
+            const Layer &l = m.layers[layer];
+            pack_normed(l.norm1_weight, l.norm1_bias);
+            // A thread makes q, k and v of its own heads, so that it can attend without waiting for the others.
+            for (int part = 0; part < 3; part++) times(l.qkv, C, {part * C + heads.first, part * C + heads.last}, s.qkv, 3 * C);
+            for (int r = 0; r < n_rows; r++) look_back(layer, r);
+            pool.meet();
+            pack_rows(s.gathered, C);
+            times(l.project, C, narrow, s.wide, 4 * C);
+            add(s.wide, 4 * C);
+            pool.meet();
+            pack_normed(l.norm2_weight, l.norm2_bias);
+            times(l.widen, C, wide, s.wide, 4 * C);
+            for (int r = 0; r < n_rows; r++)
+                for (int o = wide.first; o < wide.last; o++) s.wide[size_t(r) * 4 * C + o] = gelu(s.wide[size_t(r) * 4 * C + o]);
+            pool.meet();
+            pack_rows(s.wide, 4 * C);
+            times(l.narrow, 4 * C, narrow, s.gathered, C);
+            add(s.gathered, C);
+            pool.meet();
+        }
+    }
+
+  private:
+    void pack_rows(const std::vector<float> &from, int n) {
+        for (int r = 0; r < n_rows; r++) pack<K>(from.data() + size_t(r) * n, n, r, n_rows, acts.data(), worths.data());
+    }
+    void pack_normed(const float *weight, const float *bias) {
+        for (int r = 0; r < n_rows; r++) {
+            layer_norm(s.x.data() + size_t(r) * C, weight, bias, normed.data(), C);
+            pack<K>(normed.data(), C, r, n_rows, acts.data(), worths.data());
+        }
+    }
+    void times(const Linear &linear, int n, Range outputs, std::vector<float> &out, int64_t stride) {
+        multiply<K>(linear, acts.data(), worths.data(), n_rows, n, outputs.first, outputs.last, out.data(), stride);
+    }
+    void add(const std::vector<float> &from, int64_t stride) {
+        for (int r = 0; r < n_rows; r++)
+            for (int o = narrow.first; o < narrow.last; o++) s.x[size_t(r) * C + o] += from[r * stride + o];
+    }
+    // Store row r's new key and value, and gather what its own heads find up to there.
+    void look_back(int layer, int r) {
+        const int64_t row = layer * m.layer_stride + r * m.row_stride + heads.first, here = row + positions[r] * C;
+        Cached *keys = static_cast<Cached *>(m.keys), *values = static_cast<Cached *>(m.values);
+        const float *q = s.qkv.data() + size_t(r) * 3 * C + heads.first;
+        const int n = heads.last - heads.first, n_heads = n / D, n_keys = int(positions[r]) + 1;
+        for (int i = 0; i < n; i++) {
+            K::write(keys + here + i, q[C + i]);
+            K::write(values + here + i, q[2 * C + i]);
+        }
+        float *out = s.gathered.data() + size_t(r) * C + heads.first;
+        if (D == 64) attend<K, 64>(q, keys + row, values + row, C, n_heads, n_keys, scores, out);
+        else attend<K, 32>(q, keys + row, values + row, C, n_heads, n_keys, scores, out);
+    }
+
+    Pool &pool;
+    const Model &m;
+    const int n_rows;
+    const int64_t *positions;
+    State &s;
+    const int C, D;
+    const Range heads, narrow, wide;
+    std::vector<float> normed, worths, scores;
+    std::vector<typename K::Act> acts;
+};
+
+template <typename K>
+void step(Pool &pool, const Model &m, int n_rows, const float *x, const int64_t *positions, float *hidden) {
+    State state(x, n_rows, m.width);
+    pool.run([&](int thread) { Worker<K>(pool, m, n_rows, positions, state, thread).run(); });
+    for (int r = 0; r < n_rows; r++)
+        layer_norm(state.x.data() + size_t(r) * m.width, m.norm_weight, m.norm_bias, hidden + size_t(r) * m.width, m.width);
+}
+
+template <typename K>
+void product(Pool &pool, const Linear &linear, int n_rows, int n, int count, const float *x, float *out) {
+    std::vector<typename K::Act> acts(size_t(n_rows) * n);
+    std::vector<float> worths(n_rows);
+    for (int r = 0; r < n_rows; r++) pack<K>(x + size_t(r) * n, n, r, n_rows, acts.data(), worths.data());
+    pool.run([&](int thread) {
+        const Range mine = share(count, 1, thread, pool.n);
+        multiply<K>(linear, acts.data(), worths.data(), n_rows, n, mine.first, mine.last, out, count);
+    });
+}
+
+}  // namespace
+
+extern "C" {
+
+void *pool_make(int n_threads) { return new Pool(n_threads); }
+
+void pool_free(void *pool) { delete static_cast<Pool *>(pool); }
+
+// Feed x (rows, width) at `positions` (rows,): store keys and values there, give the normed hidden states (rows, width).
+void decode_step(void *pool, const Model *model, int n_rows, const float *x, const int64_t *positions, float *hidden) {
+    const auto run = model->kind == 0 ? step<Fp32> : model->kind == 1 ? step<Bf16> : step<Int8>;
+    run(*static_cast<Pool *>(pool), *model, n_rows, x, positions, hidden);
+}
+
+// Multiply x (rows, n) by `count` rows of weights: out (rows, count).
+void multiply_rows(void *pool, int32_t kind, const Linear *linear, int n_rows, int n, int count, const float *x, float *out) {
+    const auto run = kind == 0 ? product<Fp32> : kind == 1 ? product<Bf16> : product<Int8>;
+    run(*static_cast<Pool *>(pool), *linear, n_rows, n, count, x, out);
+}
+}

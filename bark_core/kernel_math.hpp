@@ -1,0 +1,281 @@
+// Arithmetic of the decoding step: the three kinds of weights, products of a few rows with many weights, attention.
+//
+// Written in vectors of 16 floats whatever the machine's own width; the two instructions that make 16- and 8-bit
+// weights fast are used where the compiler has them. A row's result never depends on how many rows there are: each
+// output has one accumulator, which walks the inputs in order.
+
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+typedef float Floats __attribute__((vector_size(64)));
+typedef int32_t Ints __attribute__((vector_size(64)));
+typedef uint32_t Words __attribute__((vector_size(64)));
+typedef uint16_t Halves __attribute__((vector_size(32)));
+
+const int GROUP = 8;  // rows that one pass over the weights serves: as many as have room in registers
+const int AHEAD = 8;  // positions by which keys and values are asked for in advance
+
+struct Linear {
+    const void *weight;  // (outputs, inputs)
+    const float *scale;  // (outputs,) with 8-bit weights, else null
+    const float *bias;   // (outputs,) or null
+};
+
+template <typename V, typename T> inline V load(const T *from) {
+    V v;
+    std::memcpy(&v, from, sizeof v);
+    return v;
+}
+
+inline uint16_t to_bf16(float x) {
+    uint32_t bits;
+    std::memcpy(&bits, &x, 4);
+    return uint16_t((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+inline Floats widen(Halves halves) {
+    const Words words = __builtin_convertvector(halves, Words) << 16;
+    return load<Floats>(&words);
+}
+
+inline float sum(Floats v) {
+#if defined(__AVX512F__)
+    return _mm512_reduce_add_ps((__m512)v);
+#else
+    float lanes[16];
+    std::memcpy(lanes, &v, sizeof v);
+    for (int step = 8; step; step /= 2)
+        for (int i = 0; i < step; i++) lanes[i] += lanes[i + step];
+    return lanes[0];
+#endif
+}
+
+// Add up the lanes of each of four vectors.
+inline void sum4(const Floats v[4], float out[4]) {
+#if defined(__AVX512DQ__)
+    const __m512 a = (__m512)v[0], b = (__m512)v[1], c = (__m512)v[2], d = (__m512)v[3];
+    const __m512d ab = _mm512_castps_pd(_mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)));
+    const __m512d cd = _mm512_castps_pd(_mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d)));
+    const __m512 all = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd)), _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd)));
+    const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(all), _mm512_extractf32x8_ps(all, 1));
+    _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
+#else
+    for (int i = 0; i < 4; i++) out[i] = sum(v[i]);
+#endif
+}
+
+// A kind says how its weights, activations and cached keys are kept, how many inputs one go takes (STEP), and how a go
+// accumulates. `prepare` keeps a row's pieces of STEP at every `hop`th place and returns what one unit of them is worth.
+struct Fp32 {
+    typedef float Weight, Act, Cached;
+    typedef Floats Sum, Piece;
+    static const int STEP = 16;
+    static Piece fetch(const Weight *w) { return load<Floats>(w); }
+    static Sum add(Sum s, Piece w, const Act *x) { return s + w * load<Floats>(x); }
+    static float finish(Sum s) { return sum(s); }
+    static float prepare(const float *x, int n, Act *out, int hop) {
+        for (int k = 0; k < n; k += STEP, out += hop) std::memcpy(out, x + k, STEP * sizeof(float));
+        return 1.f;
+    }
+    static Floats read(const Cached *c) { return load<Floats>(c); }
+    static void write(Cached *c, float x) { *c = x; }
+};
+
+struct Bf16 {
+    typedef uint16_t Weight, Act, Cached;
+    typedef Floats Sum;
+    static const int STEP = 32;
+#if defined(__AVX512BF16__)
+    typedef __m512bh Piece;
+    static Piece fetch(const Weight *w) { return load<__m512bh>(w); }
+    static Sum add(Sum s, Piece w, const Act *x) { return (Floats)_mm512_dpbf16_ps((__m512)s, w, load<__m512bh>(x)); }
+#else
+    struct Piece { Floats low, high; };
+    static Piece fetch(const Weight *w) { return {widen(load<Halves>(w)), widen(load<Halves>(w + 16))}; }
+    static Sum add(Sum s, Piece w, const Act *x) { return s + w.low * widen(load<Halves>(x)) + w.high * widen(load<Halves>(x + 16)); }
+#endif
+    static float finish(Sum s) { return sum(s); }
+    static float prepare(const float *x, int n, Act *out, int hop) {
+        for (int k = 0; k < n; k += STEP, out += hop)
+            for (int i = 0; i < STEP; i++) out[i] = to_bf16(x[k + i]);
+        return 1.f;
+    }
+    static Floats read(const Cached *c) { return widen(load<Halves>(c)); }
+    static void write(Cached *c, float x) { *c = to_bf16(x); }
+};
+
+// 8-bit weights times 16-bit activations, so that rounding the activations costs next to nothing. Sums are whole
+// numbers and exact: a lane takes 127 × 32,767 × 2 a go, which 32 bits hold 258 times, 8,256 inputs.
+struct Int8 {
+    typedef int8_t Weight;
+    typedef int16_t Act;
+    typedef uint16_t Cached;
+    typedef Ints Sum;
+    static const int STEP = 32;
+#if defined(__AVX512VNNI__) && defined(__AVX512BW__)
+    typedef __m512i Piece;
+    static Piece fetch(const Weight *w) { return _mm512_cvtepi8_epi16(load<__m256i>(w)); }
+    static Sum add(Sum s, Piece w, const Act *x) { return (Ints)_mm512_dpwssd_epi32((__m512i)s, w, load<__m512i>(x)); }
+#else
+    typedef const Weight *Piece;
+    static Piece fetch(const Weight *w) { return w; }
+    static Sum add(Sum s, Piece w, const Act *x) {
+        for (int i = 0; i < 16; i++) s[i] += int32_t(w[2 * i]) * x[2 * i] + int32_t(w[2 * i + 1]) * x[2 * i + 1];
+        return s;
+    }
+#endif
+    static float finish(Sum s) { return sum(__builtin_convertvector(s, Floats)); }
+    static float prepare(const float *x, int n, Act *out, int hop) {
+        float most = 1e-20f;
+#pragma omp simd reduction(max : most)
+        for (int i = 0; i < n; i++) most = std::fabs(x[i]) > most ? std::fabs(x[i]) : most;
+        const float up = 32767.f / most;
+        for (int k = 0; k < n; k += STEP, out += hop)
+            for (int i = 0; i < STEP; i++) out[i] = int16_t(std::nearbyint(x[k + i] * up));
+        return most / 32767.f;
+    }
+    static Floats read(const Cached *c) { return Bf16::read(c); }
+    static void write(Cached *c, float x) { Bf16::write(c, x); }
+};
+
+// e^x to 2 parts in 10 million: 2^n from the exponent's bits, the rest from its series.
+inline float exp_fast(float x) {
+    x = std::min(std::max(x, -87.f), 88.f) * 1.44269504f;
+    const float n = std::floor(x + 0.5f), f = (x - n) * 0.69314718f;
+    const float series = 1.f + f * (1.f + f * (0.5f + f * (1.f / 6 + f * (1.f / 24 + f * (1.f / 120 + f * (1.f / 720))))));
+    const int32_t bits = (int32_t(n) + 127) << 23;
+    return series * load<float>(&bits);
+}
+
+// The exact GELU; erf by Abramowitz and Stegun's 7.1.26, which errs by 1.5e-7 at most.
+inline float gelu(float x) {
+    const float z = std::fabs(x) * 0.70710678f, t = 1.f / (1.f + 0.3275911f * z);
+    const float tail = t * (0.254829592f + t * (-0.284496736f + t * (1.421413741f + t * (-1.453152027f + t * 1.061405429f))));
+    return 0.5f * x * (1.f + std::copysign(1.f - tail * exp_fast(-z * z), x));
+}
+
+inline void layer_norm(const float *x, const float *weight, const float *bias, float *out, int n) {
+    float mean = 0, square = 0;
+#pragma omp simd reduction(+ : mean)
+    for (int i = 0; i < n; i++) mean += x[i];
+    mean /= n;
+#pragma omp simd reduction(+ : square)
+    for (int i = 0; i < n; i++) square += (x[i] - mean) * (x[i] - mean);
+    const float by = 1.f / std::sqrt(square / n + 1e-5f);
+    for (int i = 0; i < n; i++) out[i] = (x[i] - mean) * by * weight[i] + (bias ? bias[i] : 0.f);
+}
+
+// out[o][r] for O outputs of n inputs and R rows. Each weight is fetched once for all rows, and the next tile's asked
+// for meanwhile. x holds the rows' pieces in turns.
+template <typename K, int O, int R>
+inline void tile(const typename K::Weight *w, const typename K::Act *x, int n, float out[O][R]) {
+    typename K::Sum sums[O][R] = {};
+    for (int k = 0; k < n; k += K::STEP, x += R * K::STEP)
+#pragma GCC unroll 8
+        for (int o = 0; o < O; o++) {
+            __builtin_prefetch(w + int64_t(o + O) * n + k);
+            const typename K::Piece piece = K::fetch(w + int64_t(o) * n + k);
+#pragma GCC unroll 8
+            for (int r = 0; r < R; r++) sums[o][r] = K::add(sums[o][r], piece, x + r * K::STEP);
+        }
+    for (int o = 0; o < O; o++)
+        for (int r = 0; r < R; r++) out[o][r] = K::finish(sums[o][r]);
+}
+
+// Multiply R rows x by weight rows first … last − 1 into the same columns of out (R, stride).
+template <typename K, int R>
+void multiply_group(const Linear &linear, const typename K::Act *x, const float *worths, int n, int first, int last, float *out, int64_t stride) {
+    const int O = R == 1 ? 8 : R <= 6 ? 4 : 3;  // as many accumulators as there are registers
+    const typename K::Weight *weight = static_cast<const typename K::Weight *>(linear.weight);
+    float some[O][R], one[1][R];
+    auto finish = [&](int o, const float *values) {
+        const float scale = linear.scale ? linear.scale[o] : 1.f, bias = linear.bias ? linear.bias[o] : 0.f;
+        for (int r = 0; r < R; r++) out[r * stride + o] = values[r] * scale * worths[r] + bias;
+    };
+    int at = first;
+    for (; at + O <= last; at += O) {
+        tile<K, O, R>(weight + int64_t(at) * n, x, n, some);
+        for (int o = 0; o < O; o++) finish(at + o, some[o]);
+    }
+    for (; at < last; at++) {
+        tile<K, 1, R>(weight + int64_t(at) * n, x, n, one);
+        finish(at, one[0]);
+    }
+}
+
+template <typename K>
+void multiply(const Linear &linear, const typename K::Act *x, const float *worths, int n_rows, int n, int first, int last, float *out, int64_t stride) {
+    const int block = n_rows > GROUP ? 24 : last - first;  // outputs whose weights stay near while the groups take turns
+    for (int at = first; at < last; at += block)
+        for (int row = 0; row < n_rows; row += GROUP) {
+            const int stop = std::min(last, at + block);
+            switch (std::min(GROUP, n_rows - row)) {
+#define CASE(R) case R: multiply_group<K, R>(linear, x + int64_t(row) * n, worths + row, n, at, stop, out + row * stride, stride); break;
+                CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8)
+#undef CASE
+            }
+        }
+}
+
+// Keep one of the rows of activations (B, n) as `tile` wants them: by groups, and in a group piece by piece in turns.
+template <typename K>
+void pack(const float *row, int n, int index, int n_rows, typename K::Act *acts, float *worths) {
+    const int group = index / GROUP * GROUP, R = std::min(GROUP, n_rows - group);
+    worths[index] = K::prepare(row, n, acts + int64_t(group) * n + (index - group) * K::STEP, R * K::STEP);
+}
+
+// Scores, softmax and weighted sum over positions 0 … n_keys − 1 of one row, for n heads of width D beginning at q.
+template <typename K, int D>
+void attend(const float *q, const typename K::Cached *keys, const typename K::Cached *values, int width, int n, int n_keys,
+            std::vector<float> &scores, float *out) {
+    const float by = 1.f / std::sqrt(float(D));
+    const int stride = n_keys + 4;  // positions are taken four at a time; the last go reads its last one again
+    scores.resize(size_t(n) * stride);
+    for (int t = 0; t < n_keys; t += 4)
+        for (int h = 0; h < n; h++) {
+            Floats sums[4] = {};
+            for (int i = 0; i < 4; i++) {
+                const typename K::Cached *key = keys + int64_t(std::min(t + i, n_keys - 1)) * width + h * D;
+                for (int d = 0; d < D; d += 16) {
+                    __builtin_prefetch(key + AHEAD * width + d);
+                    sums[i] += load<Floats>(q + h * D + d) * K::read(key + d);
+                }
+            }
+            sum4(sums, scores.data() + size_t(h) * stride + t);
+        }
+    for (int h = 0; h < n; h++) {
+        float *row = scores.data() + size_t(h) * stride, most = row[0], total = 0;
+#pragma omp simd reduction(max : most)
+        for (int t = 1; t < n_keys; t++) most = row[t] > most ? row[t] : most;
+#pragma omp simd reduction(+ : total)
+        for (int t = 0; t < n_keys; t++) {
+            row[t] = exp_fast((row[t] - most) * by);
+            total += row[t];
+        }
+        for (int t = 0; t < n_keys; t++) row[t] /= total;
+        std::fill(row + n_keys, row + stride, 0.f);
+    }
+    std::fill(out, out + n * D, 0.f);
+    for (int t = 0; t < n_keys; t += 4)
+        for (int h = 0; h < n; h++) {
+            Floats sums[D / 16];
+            std::memcpy(sums, out + h * D, sizeof sums);
+            for (int i = 0; i < 4; i++) {
+                const typename K::Cached *value = values + int64_t(std::min(t + i, n_keys - 1)) * width + h * D;
+                const Floats weight = scores[size_t(h) * stride + t + i] + Floats{};
+                for (int d = 0; d < D / 16; d++) {
+                    __builtin_prefetch(value + AHEAD * width + d * 16);
+                    sums[d] += weight * K::read(value + d * 16);
+                }
+            }
+            std::memcpy(out + h * D, sums, sizeof sums);
+        }
+}

@@ -1,0 +1,157 @@
+"""The compiled decoding step against torch's: same numbers, rows that do not feel each other, and a way back where it cannot be had."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from bark_core import native, runtime
+from bark_core.config import BarkConfig, CodecConfig, FineConfig, GPTConfig
+from bark_core.decode import Engine
+from bark_core.native import NativeEngine, NativeUnavailable, load_library
+from bark_core.quantize import Int8Linear, quantize_linears
+from bark_core.runtime import Runtime, make_model, plan_placement
+from bark_core.transformer import CausalGPT
+
+TOLERANCES = {"fp32": 2e-6, "bf16": 0.03, "int8": 0.03}
+
+
+@pytest.fixture(scope="module")
+def library() -> ctypes.CDLL:
+    try:
+        return load_library()
+    except NativeUnavailable as error:
+        pytest.skip(f"no compiled step on this machine: {error}")
+
+
+def make_causal(precision: str, width: int = 128, n_head: int = 2, bias: bool = False) -> CausalGPT:
+    torch.manual_seed(width)
+    model = CausalGPT(GPTConfig(n_layer=3, n_head=n_head, n_embd=width, input_vocab_size=300, output_vocab_size=310, block_size=96, bias=bias))
+    for parameter in model.requires_grad_(False).parameters():
+        parameter.add_(torch.randn_like(parameter) * 0.08)
+    if precision == "int8":
+        quantize_linears(model)
+    return model if precision == "fp32" else model.bfloat16()
+
+
+@torch.inference_mode()
+def run(engine: Engine, rows: list[int], steps: int = 3) -> tuple[Tensor, Tensor]:
+    """Feed prompts of 5 + 4 × row tokens, then steps; return all hidden states and the last logits, in float32."""
+    generator = torch.Generator().manual_seed(5)
+    prompts = {row: torch.randint(300, (5 + 4 * row,), generator=generator) for row in range(11)}
+    for slot, row in enumerate(rows):
+        engine.prefill(engine.model.embed(prompts[row]), slot, 0)
+    hidden = [engine.step([(row * 7 + k) % 300 for row in rows], [5 + 4 * row + k for row in rows]) for k in range(steps)]
+    return torch.stack(hidden, dim=1).float(), engine.head(hidden[-1], 17, 250).float()
+
+
+def error_of(found: Tensor, wanted: Tensor) -> float:
+    return float((found - wanted).norm() / wanted.norm())
+
+
+@pytest.mark.parametrize("precision", TOLERANCES)
+@pytest.mark.parametrize(("width", "n_head", "bias"), [(64, 2, False), (128, 2, True), (192, 3, False), (256, 4, True)])
+def test_gives_what_torch_gives(library: ctypes.CDLL, precision: str, width: int, n_head: int, bias: bool) -> None:
+    model = make_causal(precision, width, n_head, bias)
+    rows = [0, 3, 1]
+    hidden, logits = run(NativeEngine(model, 3, library), rows)
+    plain_hidden, plain_logits = run(Engine(model, 3), rows)
+    assert error_of(hidden, plain_hidden) < TOLERANCES[precision]
+    assert error_of(logits, plain_logits) < TOLERANCES[precision]
+
+
+@pytest.mark.parametrize("precision", TOLERANCES)
+def test_a_row_of_any_batch_is_bit_for_bit_that_row_alone(library: ctypes.CDLL, precision: str) -> None:
+    model = make_causal(precision)
+    alone = [run(NativeEngine(model, 1, library), [row]) for row in range(11)]
+    for size in range(2, 12):
+        hidden, logits = run(NativeEngine(model, size, library), list(range(size)))
+        for row in range(size):
+            assert torch.equal(hidden[row], alone[row][0][0]) and torch.equal(logits[row], alone[row][1][0])
+
+
+def test_every_number_of_threads_gives_the_same(library: ctypes.CDLL) -> None:
+    model, before, found = make_causal("fp32", 192, 3), torch.get_num_threads(), []
+    try:
+        for n in (1, 2, 3, 5):
+            torch.set_num_threads(n)
+            found.append(run(NativeEngine(model, 2, library), [0, 1])[0])
+    finally:
+        torch.set_num_threads(before)
+    # Prefill is torch's and may round by threads; the steps after it may differ by no more than that.
+    assert all(error_of(each, found[0]) < 1e-6 for each in found)
+
+
+def test_eight_bit_weights_err_by_half_a_step_at_most() -> None:
+    weight = torch.randn(40, 64, generator=torch.Generator().manual_seed(1)) * torch.logspace(-3, 2, 40)[:, None]
+    linear = Int8Linear(weight, None)
+    step = linear.scale[:, None]
+    assert float(((linear.weight.float() * step - weight).abs() / step).max()) <= 0.5001
+    assert torch.equal(linear.scale, linear.scale.bfloat16().float())
+    assert int(linear.weight.abs().max()) <= 127
+    assert torch.equal(Int8Linear(torch.zeros(2, 32), None)(torch.ones(1, 32)), torch.zeros(1, 2))
+
+
+def test_models_that_the_kernel_was_not_written_for_are_refused(library: ctypes.CDLL) -> None:
+    with pytest.raises(NativeUnavailable, match="steps of 32"):
+        NativeEngine(make_causal("fp32", 48, 3), 1, library)
+    with pytest.raises(NativeUnavailable, match="not on cpu in torch.float16"):
+        NativeEngine(make_causal("fp32").half(), 1, library)
+
+
+def tiny_runtime(plain: bool = False) -> Runtime:
+    sizes: dict[str, Any] = {"n_layer": 1, "n_head": 2, "n_embd": 64}
+    config = BarkConfig(
+        semantic=GPTConfig(**sizes, input_vocab_size=129_600, output_vocab_size=10_048),
+        coarse=GPTConfig(**sizes, input_vocab_size=12_096, output_vocab_size=12_096),
+        fine=FineConfig(**sizes, input_vocab_size=1056, output_vocab_size=1056),
+        codec=CodecConfig(n_filters=2),
+    )
+    return Runtime(config, lambda part: make_model(config, part).state_dict(), plan_placement("cpu", "fp32"), plain)
+
+
+def engine_of(made: Runtime) -> type[Engine]:
+    with made.lend_engine("coarse", 1) as engine:
+        return type(engine)
+
+
+@pytest.mark.usefixtures("library")
+def test_a_step_that_errs_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert engine_of(tiny_runtime()) is NativeEngine
+        assert engine_of(tiny_runtime(plain=True)) is Engine
+    monkeypatch.setitem(runtime.TOLERANCES, "fp32", 1e-12)
+    with pytest.warns(UserWarning, match="hidden states are off by"):
+        assert engine_of(tiny_runtime()) is Engine
+
+
+def test_without_a_compiler_torch_decodes_and_one_warning_says_so(tmp_path: Path) -> None:
+    script = "from tests.test_native import *; made = tiny_runtime(); assert engine_of(made) is Engine; print('decoded by torch')"
+    bare = {"PATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), "CXX": str(tmp_path / "no-compiler")}
+    done = subprocess.run([sys.executable, "-c", script], env={**os.environ, **bare}, capture_output=True, text=True, check=False)
+    assert "decoded by torch" in done.stdout, done.stderr
+    assert done.stderr.count("several times slower than it could") == 1
+    assert not list(tmp_path.rglob("*.so"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("machine", ["x86-64", "x86-64-v3"])
+def test_machines_without_the_newest_instructions_get_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, machine: str) -> None:
+    """The same source, compiled for older machines: the 8-bit sums are whole numbers and equal, the rest rounds a little otherwise."""
+    newest = load_library()
+    monkeypatch.setattr(native, "FLAGS", [f"-march={machine}" if flag == "-march=native" else flag for flag in native.FLAGS])
+    older = load_library(tmp_path)
+    for precision in TOLERANCES:
+        model = make_causal(precision)
+        one, other = (run(NativeEngine(model, 3, each), [0, 3, 1]) for each in (newest, older))
+        assert error_of(one[0], other[0]) < (1e-6 if precision == "fp32" else 0.02)
