@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+# One thread each for the tests and the servers they start: models of the tests' size gain nothing from more, sums come out
+# alike on every machine, and threads that wait for one another on a busy machine take many times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -9,6 +9,7 @@ import pty
 import signal
 import subprocess
 import sys
+import termios
 import time
 import wave
 from pathlib import Path
@@ -60,6 +61,7 @@ def test_speech_can_be_kept_as_a_voice(root: Path, tmp_path: Path) -> None:
 
 def test_progress_is_drawn_on_a_terminal(root: Path, tmp_path: Path) -> None:
     controller, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 80))
     process = subprocess.Popen([*BARK, "speak", "One.", "-o", tmp_path / "o.wav", "--seed", "1"], cwd=root, stderr=terminal, stdin=subprocess.DEVNULL)
     os.close(terminal)
     shown = b""
@@ -138,7 +140,7 @@ def test_help_answers_without_loading_anything(root: Path) -> None:
 
 
 def test_interruption_is_exit_code_130_and_leaves_nothing(root: Path, tmp_path: Path) -> None:
-    text = "The quick brown fox jumps over the lazy dog. " * 12
+    text = "The quick brown fox jumps over the lazy dog. " * 5
     process = subprocess.Popen(
         [*BARK, "speak", text, "-o", tmp_path / "out.wav", "--min-eos-p", "1", "--text-temp", "2"], cwd=root, stderr=subprocess.PIPE
     )

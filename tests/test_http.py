@@ -25,7 +25,7 @@ from bark_core.voices import ARRAYS, Voice, read_info
 from scripts.server import Answer, Server, ServerError
 
 TEXT = "Good morning. It is a fine day."
-LONG_TEXT = "The quick brown fox jumps over the lazy dog. " * 12
+LONG_TEXT = "The quick brown fox jumps over the lazy dog. " * 5
 ENDLESS = {"prompt": LONG_TEXT, "min_eos_p": 1, "text_temp": 2}
 """Inputs of a prediction that takes seconds, long enough to be met while it runs."""
 
