@@ -1,0 +1,154 @@
+"""Step 9: the figures of a checkpoint, on sentences that nothing was trained on, stage by stage.
+
+Prints a table and one JSON document; `training/evaluation.json` keeps the last real run's. Where flite is installed the
+teachers speak the same sentences, which gives the codec's own figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bark_core import Bark
+from training.corpus import read_heldout
+from training.demo import make_config
+from training.features import to_codec_rate
+from training.listen import Listener, word_error_rate
+from training.measures import largest_step, leading_silence_s, mel_distance, recognise_voice
+from training.recordings import RATE_HZ, Recording
+from training.speech import read_smoke_recordings, speak
+from training.tokens import Sample, encode, load_quantiser, measure_ranges
+from training.workspace import DEMO, ROOT, VOICES, Workspace, argument_parser, open_workspace
+
+Hear = Callable[[np.ndarray, int], str]
+_LONGEST_S = 15.0
+
+
+def expected_seconds(text: str) -> float:
+    """Return about how long the teachers take for a text."""
+    return 0.4 + 0.07 * len(text)
+
+
+def evaluate_voice(bark: Bark, number: int | None, texts: list[str], hear: Hear, workspace: Workspace) -> dict[str, Any]:
+    """Speak every text with one preset (None: without a voice) at default settings, seeds from 0; return figures and what was heard wrong."""
+    ranges = measure_ranges(workspace)
+    wanted = VOICES[number or 0]
+    voice = None if number is None else f"demo_speaker_{number}"
+    pairs: list[tuple[str, str]] = []
+    steps, silences, run_on, followed = [], [], 0, 0
+    for seed, text in enumerate(texts):
+        audio = bark.generate(text, voice=voice, seed=seed).audio
+        pairs.append((text, hear(audio, bark.sample_rate)))
+        steps.append(largest_step(audio))
+        silences.append(leading_silence_s(audio))
+        run_on += len(audio) / bark.sample_rate > 2 * expected_seconds(text)
+        followed += recognise_voice(audio, ranges) == wanted
+    return {
+        "word_error_rate": word_error_rate(pairs),
+        "run_on_rate": run_on / len(texts),
+        "voice_followed": followed / len(texts),
+        "leading_silence_s": {"median": float(np.median(silences)), "most": float(np.max(silences))},
+        "largest_step": float(np.max(steps)),
+        "misheard": [{"text": text, "heard": heard} for text, heard in pairs if word_error_rate([(text, heard)]) > 0],
+    }
+
+
+def evaluate_stages(bark: Bark, voice: str, recordings: list[Recording], hear: Hear, workspace: Workspace) -> dict[str, float]:
+    """Return the figures of one teacher's recordings themselves, of the codec alone, and of coarse and fine on true semantic tokens."""
+    quantiser, ranges, config = load_quantiser(workspace), measure_ranges(workspace), make_config(workspace.smoke)
+    heard: dict[str, list[tuple[str, str]]] = {"teacher": [], "codec": [], "acoustic": []}
+    distances: dict[str, list[float]] = {"codec": [], "acoustic": []}
+    largest = 0.0
+    for seed, recording in enumerate(recordings):
+        sample: Sample = encode(recording, config, ranges, quantiser)
+        real = to_codec_rate(recording.audio)
+        made = {"codec": bark.decode(sample.codes), "acoustic": _resynthesise(bark, sample.semantic, voice, seed)}
+        for name, audio in made.items():
+            distances[name].append(mel_distance(audio, real))
+            heard[name].append((recording.text, hear(audio, bark.sample_rate)))
+        heard["teacher"].append((recording.text, hear(recording.audio.astype(np.float32) / 32768, RATE_HZ)))
+        largest = max(largest, largest_step(real))
+    figures = {f"{name}_word_error_rate": word_error_rate(pairs) for name, pairs in heard.items()}
+    return {**figures, **{f"{name}_mel_distance_db": float(np.mean(each)) for name, each in distances.items()}, "teacher_largest_step": largest}
+
+
+def _resynthesise(bark: Bark, semantic: np.ndarray, voice: str, seed: int) -> np.ndarray:
+    preset = f"demo_speaker_{VOICES.index(voice)}"
+    generator = torch.Generator().manual_seed(seed)
+    coarse = bark.generate_coarse(semantic, voice=preset, seed=generator)
+    return bark.decode(bark.generate_fine(coarse, voice=preset, seed=generator))
+
+
+def evaluate_saved_voice(bark: Bark, texts: list[str], workspace: Workspace) -> float:
+    """Return how often a generation, used as a voice, keeps whose voice it is."""
+    ranges, kept = measure_ranges(workspace), 0
+    for seed, text in enumerate(texts):
+        number = seed % len(VOICES)
+        first = bark.generate(texts[seed - 1], voice=f"demo_speaker_{number}", seed=seed)
+        kept += recognise_voice(bark.generate(text, voice=first.voice, seed=seed).audio, ranges) == VOICES[number]
+    return kept / len(texts)
+
+
+def measure_speed(bark: Bark, texts: list[str]) -> float:
+    """Return seconds of work for five seconds of speech, the median over some texts, with everything loaded."""
+    bark.generate(texts[0], voice="demo_speaker_0", seed=0)
+    taken = []
+    for seed, text in enumerate(texts):
+        began = time.perf_counter()
+        made = bark.generate(text, voice="demo_speaker_0", seed=seed)
+        taken.append((time.perf_counter() - began) / len(made.audio) * bark.sample_rate * 5)
+    return float(np.median(taken))
+
+
+def measure_memory_mb(folder: Path) -> float:
+    """Return the most memory that one process takes to load the checkpoint and speak a sentence."""
+    program = "import sys; from bark_core import Bark; Bark.load(sys.argv[1]).generate('Good morning, and welcome.', seed=0)"
+    subprocess.run([sys.executable, "-c", program, str(folder)], check=True, cwd=ROOT.parent)
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+
+
+def run(workspace: Workspace, folder: Path, count: int) -> dict[str, Any]:
+    """Take all figures of a checkpoint over `count` held-out sentences."""
+    memory = measure_memory_mb(folder)  # first, while no other child has run
+    bark = Bark.load(folder, device="cpu", precision="fp32")
+    hear: Hear = (lambda audio, rate_hz: "") if workspace.smoke else Listener().transcribe
+    texts = read_heldout()[:count]
+    voices = {"no voice": None, **{f"demo_speaker_{i}": i for i in range(len(VOICES))}}
+    report: dict[str, Any] = {"sentences": count, "peak_memory_mb": memory, "seconds_for_5_s": measure_speed(bark, texts[:10])}
+    for name, number in voices.items():
+        report[name] = evaluate_voice(bark, number, texts, hear, workspace)
+        print(f"{name}: {json.dumps({key: value for key, value in report[name].items() if key != 'misheard'})}", flush=True)
+    for voice in VOICES:
+        recordings = list(read_smoke_recordings(voice)) if workspace.smoke else [speak(text, voice) for text in texts]
+        recordings = [each for each in recordings if each.ends[-1] < _LONGEST_S]
+        report[f"stages of {voice}"] = evaluate_stages(bark, voice, recordings, hear, workspace)
+        print(f"stages of {voice}: {json.dumps(report[f'stages of {voice}'])}", flush=True)
+    report["saved_voice_kept"] = evaluate_saved_voice(bark, texts[:20], workspace)
+    return report
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argument_parser("Measure a checkpoint.")
+    parser.add_argument("--checkpoint", type=Path, default=None, help="its folder (default: weights/demo, or the smoke run's export)")
+    parser.add_argument("--count", type=int, default=None, help="held-out sentences to speak (default: all; 2 in a smoke run)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    given = _arguments()
+    space = open_workspace(given)
+    folder = given.checkpoint or (space.need("export", step="export") if space.smoke else DEMO)
+    figures = run(space, folder, given.count or (2 if space.smoke else len(read_heldout())))
+    target = space.path("evaluation.json") if space.smoke else ROOT / "evaluation.json"
+    target.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(json.dumps({key: value for key, value in figures.items() if not isinstance(value, dict)}))

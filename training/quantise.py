@@ -1,0 +1,70 @@
+"""Residual k-means: what turns log-mel frames into the codec's eight codes a frame and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+def nearest(vectors: Tensor, entries: Tensor) -> Tensor:
+    """Return the index of the nearest entry (V, D) to each of the vectors (N, D): (N,) int64."""
+    offsets = entries.square().sum(dim=1) / 2
+    return torch.cat([(block @ entries.T - offsets).argmax(dim=1) for block in vectors.split(8192)])
+
+
+def k_means(vectors: Tensor, n_entries: int, n_rounds: int, generator: torch.Generator) -> Tensor:
+    """Return n_entries centres (n_entries, D) of vectors (N, D); a centre that nothing is near to moves onto a random vector."""
+    picked = torch.randint(len(vectors), (n_entries,), generator=generator)
+    centres = vectors[picked].clone()
+    for _ in range(n_rounds):
+        index = nearest(vectors, centres)
+        counts = torch.bincount(index, minlength=n_entries)
+        sums = torch.zeros_like(centres).index_add_(0, index, vectors)
+        centres = sums / counts.clamp(min=1)[:, None]
+        empty = (counts == 0).nonzero()[:, 0]
+        centres[empty] = vectors[torch.randint(len(vectors), (len(empty),), generator=generator)]
+    return centres
+
+
+@dataclass(frozen=True, eq=False)
+class Quantiser:
+    """Normalisation and codebooks: mean (D,), scale (), codebooks (K, V, D). What the decoder sees is the sum of codebook vectors."""
+
+    mean: Tensor
+    scale: Tensor
+    codebooks: Tensor
+
+    @classmethod
+    def train(cls, frames: Tensor, n_codebooks: int, n_entries: int, n_rounds: int, generator: torch.Generator) -> Quantiser:
+        """Learn from log-mel frames (N, D); print how much of their variance each codebook leaves."""
+        mean = frames.mean(dim=0)
+        scale = (frames - mean).std()
+        residual = (frames - mean) / scale
+        codebooks = []
+        for k in range(n_codebooks):
+            entries = k_means(residual, n_entries, n_rounds, generator)
+            residual = residual - entries[nearest(residual, entries)]
+            codebooks.append(entries)
+            print(f"codebook {k}: {100 * float(residual.square().mean()):.2f} % of the variance left", flush=True)
+        return cls(mean, scale, torch.stack(codebooks))
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """Return the codes (K, T) int64 of log-mel frames (T, D)."""
+        residual = (frames - self.mean) / self.scale
+        codes = []
+        for entries in self.codebooks:
+            index = nearest(residual, entries)
+            residual = residual - entries[index]
+            codes.append(index)
+        return torch.stack(codes)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Return the log-mel frames (T, D) that codes (K', T), K' ≤ K, stand for."""
+        normal = torch.stack([self.codebooks[k][row] for k, row in enumerate(codes)]).sum(dim=0)
+        return normal * self.scale + self.mean
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the tensors to save."""
+        return {"mean": self.mean, "scale": self.scale, "codebooks": self.codebooks}
