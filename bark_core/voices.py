@@ -107,6 +107,11 @@ def read_info(path: str | os.PathLike[str]) -> dict[str, Any]:
     return {**settings, "arrays": {key: list(array.shape) for key, array in arrays.items()}}
 
 
+def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Return the token arrays that a voice file holds, as they are: bounded and never unpickled, but not checked as a voice."""
+    return _read_file(path)[0]
+
+
 def list_voices(folder: Path) -> tuple[str, ...]:
     """Return the names of the presets in a `voices/` folder, with forward slashes, in order."""
     return tuple(sorted(found.relative_to(folder).with_suffix("").as_posix() for found in folder.rglob("*.npz")))

@@ -17,9 +17,9 @@ ROWS = (
     ("types", "progress"),
     ("cache", "sampling", "text", "codec", "audio"),
     ("transformer", "quantize"),
-    ("decode", "native"),
+    ("decode", "native", "graphs"),
     ("semantic", "coarse", "fine"),
-    ("voices", "registry", "fetch", "layouts", "convert", "checkpoint", "runtime"),
+    ("voices", "registry", "fetch", "tensorfiles", "sizes", "states", "layouts", "convert", "checkpoint", "runtime"),
     ("stages", "generation", "pipeline"),
     ("cli", "__main__"),
 )
@@ -28,7 +28,7 @@ ROWS = (
 PACKAGES = {
     "encodec": {"codec"},
     "huggingface_hub": {"fetch"},
-    "safetensors": {"checkpoint", "convert", "layouts"},
+    "safetensors": {"convert", "tensorfiles"},
     "scipy": {"audio", "sampling"},
     "tokenizers": {"text"},
     "torchaudio": set[str](),
