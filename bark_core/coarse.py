@@ -62,9 +62,16 @@ class CoarseRow(Row):
         padding = [config.coarse_semantic_pad_token] * (window - len(piece))
         return [*piece, *padding, config.coarse_infer_token, *self._flat[-config.max_coarse_history :]]
 
-    def head(self) -> tuple[int, int]:
+    def head(self, ahead: int = 0) -> tuple[int, int]:
         config = self._config
-        return config.semantic_vocab_size + config.codebook_size * (self.n_done % 2), config.codebook_size
+        return config.semantic_vocab_size + config.codebook_size * ((self.n_done + ahead) % 2), config.codebook_size
+
+    def steps_ahead(self) -> int:
+        window = self._config.sliding_window
+        return min(self.n_steps, (self.n_done // window + 1) * window) - self.n_done - 1
+
+    def is_halted(self) -> bool:
+        return self.done or self.n_done % self._config.sliding_window == 0
 
     def accept(self, index: int) -> None:
         self.token = self.head()[0] + index

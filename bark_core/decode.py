@@ -6,8 +6,9 @@ Knows prompts, positions, slots and when to stop asking; what a token means is t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -34,12 +35,20 @@ class Row(ABC):
         """Return embeddings (T, C) to feed before the next draw and the position of the first, or None to feed `token` at `position`."""
 
     @abstractmethod
-    def head(self) -> tuple[int, int]:
-        """Return the first logit and the number of logits that the next draw is from."""
+    def head(self, ahead: int = 0) -> tuple[int, int]:
+        """Return the first logit and the number of logits that the next draw, or the one `ahead` draws later, is from."""
 
     @abstractmethod
     def accept(self, index: int) -> None:
         """Take the drawn index (counted from the first logit), or STOPPED."""
+
+    def steps_ahead(self) -> int:
+        """Return how many steps after the next one surely need no prompt; an engine may run so far ahead of what it reads."""
+        return 0
+
+    def is_halted(self) -> bool:
+        """Tell whether the row goes on with something other than a step: it is done, or wants a prompt."""
+        return self.done
 
 
 class Engine:
@@ -72,7 +81,17 @@ class Engine:
         """Return logits first … first + count − 1 of hidden states (B, C): (B, count)."""
         return self.model.lm_head(hidden, first, count)
 
-    def noise(self, rows: list[Row], count: int) -> Tensor:
+    def run(self, rows: Sequence[Row], options: SamplingOptions, min_end_prob: float | None) -> Generator[Sequence[int | None]]:
+        """Feed rows and draw for each: yield the indices of one step, or of some steps in turn; None where a row took no part.
+
+        Whoever drives this hands every index to its row before asking for more.
+        """
+        first, count = rows[0].head()
+        logits = self.head(feed(self, rows, [row.prompt() for row in rows]), first, count)
+        noise = self.noise(rows, count) if options.temperature else None
+        yield stop_or_choose(*draw(logits, options, noise), min_end_prob).tolist()
+
+    def noise(self, rows: Sequence[Row], count: int) -> Tensor:
         """Draw Exp(1) noise (B, count), each row's from its own generator."""
         if count not in self._noise:
             self._noise[count] = torch.empty(self.n_rows, count, device=self.device)
@@ -98,33 +117,33 @@ def decode(engine: Engine, waiting: Iterable[Row], options: SamplingOptions, min
             upcoming = next(queue, None)
         if not rows:
             return
-        first, count = rows[0].head()
-        logits = engine.head(_feed(engine, rows), first, count)
-        noise = engine.noise(rows, count) if options.temperature else None
-        choice, probs = draw(logits, options, noise)
-        for row, index in zip(rows, _stop(choice, probs, min_end_prob).tolist(), strict=True):
-            row.accept(index)
-        yield list(rows)
+        for indices in engine.run(rows, options, min_end_prob):
+            stepped = list[Row]()
+            for row, index in zip(rows, indices, strict=True):
+                if index is not None:
+                    row.accept(index)
+                    stepped.append(row)
+            yield stepped
         _close_ranks(engine, rows)
 
 
-def _stop(choice: Tensor, probs: Tensor, min_end_prob: float | None) -> Tensor:
+def stop_or_choose(choice: Tensor, probs: Tensor, min_end_prob: float | None) -> Tensor:
     """Replace choices (B,) by STOPPED where the step ended its row, so that one read a step tells both."""
     if min_end_prob is not None and min_end_prob < 0:
         return choice
     ended = choice == probs.shape[-1] - 1
     if min_end_prob is not None:
-        ended = ended | (probs[:, -1] >= torch.tensor(min_end_prob, dtype=torch.float32))
+        # Both sides in float32: a double would stop elsewhere than the original where they are equal but for rounding.
+        ended = ended | (probs[:, -1] >= float(np.float32(min_end_prob)))
     return choice.masked_fill(ended, STOPPED)
 
 
-def _feed(engine: Engine, rows: list[Row]) -> Tensor:
-    """Feed every row what it asks for; return hidden states (B, C).
+def feed(engine: Engine, rows: Sequence[Row], prompts: Sequence[tuple[Tensor, int] | None]) -> Tensor:
+    """Feed every row its prompt, or its token where that is None; return hidden states (B, C).
 
     Where some rows want a prompt and others a step, all take the step: what it leaves at a row's next position is
     overwritten by that row's own prompt before anything reads it.
     """
-    prompts = [row.prompt() for row in rows]
     if all(prompts):
         parts = [engine.prefill(prompt[0], slot, prompt[1]) for slot, prompt in enumerate(prompts) if prompt]
         return parts[0] if len(parts) == 1 else torch.cat(parts)

@@ -20,6 +20,7 @@ from bark_core.codec import Codec
 from bark_core.config import PARTS, STAGES, BarkConfig
 from bark_core.decode import Engine
 from bark_core.errors import InvalidInput
+from bark_core.graphs import GraphEngine, GraphsUnavailable, check_graphs
 from bark_core.native import NativeEngine, NativeUnavailable, load_library
 from bark_core.quantize import quantize_linears
 from bark_core.transformer import CausalGPT, FineGPT
@@ -115,10 +116,11 @@ class Runtime:
         self._models = {part: _build(config, part, load_state(part), placement[part]) for part in PARTS}
         self._idle: dict[str, list[Engine]] = {part: [] for part in CAUSAL}
         self._library = None if plain else self._load_library()
+        self._captured = not plain and self._check_graphs()
 
     def _load_library(self) -> ctypes.CDLL | None:
         """Return the compiled step if it is to be had and gives what torch gives, else None, with one warning."""
-        on_cpu = [stage for stage in CAUSAL if self.placement[stage].device.type == "cpu"]
+        on_cpu = self._stages_on("cpu")
         if not on_cpu:
             return None
         try:
@@ -126,13 +128,22 @@ class Runtime:
             for stage in on_cpu:
                 _check_native(self.causal(stage), library, TOLERANCES[self.placement[stage].precision])
         except NativeUnavailable as error:
-            warnings.warn(
-                f"Decoding goes step by step through torch, several times slower than it could: {error}. "
-                "A C++ compiler and the package ninja make it fast.",
-                stacklevel=4,
-            )
+            _warn_slow(f"{error}. A C++ compiler and the package ninja make it fast")
             return None
         return library
+
+    def _check_graphs(self) -> bool:
+        """Tell whether the causal stages on a GPU may run as captured graphs; warn once if not."""
+        try:
+            for stage in self._stages_on("cuda"):
+                check_graphs(self.causal(stage))
+        except GraphsUnavailable as error:
+            _warn_slow(f"its capture as a CUDA graph failed here: {error}")
+            return False
+        return True
+
+    def _stages_on(self, kind: str) -> list[str]:
+        return [stage for stage in CAUSAL if self.placement[stage].device.type == kind]
 
     def causal(self, stage: str) -> CausalGPT:
         """Return the model of the semantic or coarse stage."""
@@ -160,9 +171,14 @@ class Runtime:
 
 
     def _make_engine(self, stage: str, n_rows: int) -> Engine:
-        if self._library is not None and self.placement[stage].device.type == "cpu":
-            return NativeEngine(self.causal(stage), n_rows, self._library)
-        return Engine(self.causal(stage), n_rows)
+        model, kind = self.causal(stage), self.placement[stage].device.type
+        if kind == "cpu" and self._library is not None:
+            return NativeEngine(model, n_rows, self._library)
+        return GraphEngine(model, n_rows) if kind == "cuda" and self._captured else Engine(model, n_rows)
+
+
+def _warn_slow(reason: str) -> None:
+    warnings.warn(f"Decoding goes step by step through torch, several times slower than it could: {reason}.", stacklevel=5)
 
 
 @torch.inference_mode()

@@ -50,8 +50,15 @@ class SemanticRow(Row):
         embed = self._model.embed
         return torch.cat([embed(text) + embed(history), embed(infer)]), 0  # (257, C)
 
-    def head(self) -> tuple[int, int]:
+    def head(self, ahead: int = 0) -> tuple[int, int]:
+        del ahead  # every step draws from the same head
         return 0, self._config.semantic_vocab_size + 1
+
+    def steps_ahead(self) -> int:
+        return self._config.max_semantic_steps - len(self.tokens) - 1
+
+    def is_halted(self) -> bool:
+        return self.done or not self._prefilled
 
     def accept(self, index: int) -> None:
         config = self._config
