@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,13 @@ import torch
 from torch import Tensor
 
 from bark_core.config import PARTS, BarkConfig
-from bark_core.errors import CheckpointError
-from bark_core.layouts import Layout, find_layout
-from bark_core.registry import find_folder, load_registry
+from bark_core.convert import check_writable, save_checkpoint
+from bark_core.errors import CheckpointError, InvalidInput
+from bark_core.fetch import check_room, fetch_release
+from bark_core.layouts import CONFIG, Layout, find_layout
+from bark_core.registry import default_target, find_folder, find_release, load_registry
 from bark_core.states import check_state
+from bark_core.voices import Voice
 
 OnMessage = Callable[[str], None]
 
@@ -78,17 +82,83 @@ class Checkpoint:
 def open_checkpoint(name_or_path: str | os.PathLike[str], on_message: OnMessage | None = None) -> Checkpoint:
     """Open "large", "small" or "demo", or any checkpoint by its folder or one of its files.
 
-    A name is looked for in the weights folders (BARK_WEIGHTS, beside the package, ./weights). `on_message` hears of what takes long.
+    A name is looked for in the weights folders (BARK_WEIGHTS, beside the package, ./weights), then in Hugging Face's cache,
+    and else fetched into that. `on_message` hears of what takes long.
     Raises: CheckpointError where there is none, or where it is not understood.
     """
-    del on_message
-    if isinstance(name_or_path, str) and name_or_path in load_registry():
-        folder = find_folder(name_or_path)
-        if folder is None:
-            raise CheckpointError(f"The model {name_or_path} is not here.")
-        return Checkpoint(find_layout(folder), name_or_path)
-    layout = find_layout(Path(name_or_path))
-    return Checkpoint(layout, layout.config.name)
+    if not isinstance(name_or_path, str) or not _is_name(name_or_path):
+        layout = find_layout(Path(name_or_path))
+        return Checkpoint(layout, layout.config.name)
+    folder = find_folder(name_or_path)
+    if folder is None:
+        release = find_release(name_or_path)
+        if release.repository is None:
+            raise CheckpointError(f"The model {release.name} comes with this project, but weights/{release.name} is missing; take it from there.")
+        folder = fetch_release(release, on_message or _ignore)
+    return Checkpoint(find_layout(folder), name_or_path)
+
+
+def fetch_checkpoint(
+    name: str, to: str | os.PathLike[str] | None = None, half: bool = False, on_message: OnMessage | None = None
+) -> Path:
+    """Download a named checkpoint, verify it, convert it to this project's layout in the folder `to`, and return that.
+
+    `to`: weights/NAME by default. `half`: in 16 bits, which halves the disk and gives other tokens than the original's.
+    A folder that already holds a checkpoint is returned as it is. `on_message` hears of what takes long.
+    Raises: CheckpointError, with what to do, where a file cannot be had, is not what it should be, or finds no room.
+    """
+    say = on_message or _ignore
+    release = find_release(name)
+    target = default_target(name) if to is None else Path(to)
+    if release.repository is None:
+        here = find_folder(name)
+        raise CheckpointError(f"The model {name} comes with this project, in {here or 'weights'}; there is nothing to fetch.")
+    if _is_there(target, half, say):
+        return target
+    check_writable(target)
+    check_room(target, release.size // 2 if half else release.size)
+    checkpoint = Checkpoint(find_layout(fetch_release(release, say, need_voices=True)), name)
+    say(f"Converting to {target}{' in 16 bits' if half else ''} …")
+    source = {"repository": release.repository, "commit": checkpoint.folder.name, "licence": release.licence, "half": half}
+    config = dataclasses.replace(checkpoint.config, name=name)
+    tokenizer = checkpoint.load_tokenizer_file()
+    return save_checkpoint(target, config, checkpoint.load_state, tokenizer, _valid_voices(checkpoint, say), half, source)
+
+
+def _is_name(given: str) -> bool:
+    """Tell whether the registry has a name. A project without its registry still loads checkpoints by path."""
+    try:
+        return given in load_registry()
+    except CheckpointError:
+        if Path(given).exists():
+            return False
+        raise
+
+
+def _is_there(target: Path, half: bool, say: OnMessage) -> bool:
+    """Tell whether a target is a checkpoint already. Raises: CheckpointError where it is something else, or of another precision."""
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return False
+    if not (target / CONFIG).is_file():
+        raise CheckpointError(f"{target} is there and is no checkpoint; give a folder that is empty or not there yet.")
+    is_half = find_layout(target).is_half
+    if is_half != half:
+        raise CheckpointError(f"{target} is there already, in {16 if is_half else 32} bits; delete it to fetch it in {16 if half else 32} bits.")
+    say(f"{target} is there already; delete it to fetch it anew.")
+    return True
+
+
+def _valid_voices(checkpoint: Checkpoint, say: OnMessage) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """Yield a checkpoint's voices, but for those that no one could use."""
+    for name in checkpoint.voices:
+        try:
+            yield name, Voice.from_arrays(checkpoint.load_voice_arrays(name), f"The voice {name}", checkpoint.config).arrays()
+        except InvalidInput as error:
+            say(f"Left out: {error}")
+
+
+def _ignore(message: str) -> None:
+    """Stand in for a listener."""
 
 
 def _digest(state: dict[str, Tensor]) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -67,9 +67,23 @@ def save_checkpoint(
     try:
         return _build_folder(target, write, replace)
     except OSError as error:
-        raise CheckpointError(
-            f"{target} cannot be written: {error.strerror or error}. Give a folder on a disk that is writable and has room; nothing was left there."
-        ) from error
+        raise _unwritable(target, error) from error
+
+
+def check_writable(target: Path) -> None:
+    """Raise CheckpointError where a folder could not be made, before anything slow is done for it."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent):
+            pass
+    except OSError as error:
+        raise _unwritable(target, error) from error
+
+
+def _unwritable(target: Path, error: OSError) -> CheckpointError:
+    return CheckpointError(
+        f"{target} cannot be written: {error.strerror or error}. Give a folder on a disk that is writable and has room; nothing was left there."
+    )
 
 
 def _write_part(path: Path, state: Mapping[str, Tensor], config: BarkConfig, part: str, half: bool) -> None:
@@ -132,7 +146,7 @@ def _locked(building: Path) -> Iterator[None]:
                 file: IO[bytes] = stack.enter_context(open(building / _LOCK, "wb"))
             except FileNotFoundError:
                 continue
-            fcntl.flock(file, fcntl.LOCK_EX)
+            _wait_for(file)
             if not _is_same(file, building / _LOCK):
                 continue
             for entry in building.iterdir():
@@ -140,6 +154,15 @@ def _locked(building: Path) -> Iterator[None]:
                     shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
             yield
             return
+
+
+def _wait_for(file: IO[bytes]) -> None:
+    """Lock a file, waiting for whoever holds it. The lock ends with its process, however that ends."""
+    try:
+        import fcntl
+    except ImportError:  # not a Unix: two writers at once are then not told apart
+        return
+    fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def _is_same(file: IO[bytes], path: Path) -> bool:

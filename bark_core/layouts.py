@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from bark_core.config import PARTS, STAGES, BarkConfig, GPTConfig
 from bark_core.errors import CheckpointError
 from bark_core.sizes import config_from_transformers, infer_codec_config, stage_from_model_args
 from bark_core.states import State, codec_from_encodec, codec_from_transformers, from_original, from_transformers
-from bark_core.tensorfiles import read_first_dtype, read_json, read_safetensors, read_torch
+from bark_core.tensorfiles import read_first_dtype, read_json, read_npy, read_safetensors, read_torch, resolve_inside
 from bark_core.voices import ARRAYS, list_voices, read_arrays
 
 CONFIG, VOICES = "config.json", "voices"
@@ -34,19 +34,19 @@ ORIGINAL_TRIOS = (("text_2.pt", "coarse_2.pt", "fine_2.pt"), ("text.pt", "coarse
 
 TOKENIZERS = ("tokenizer.json", "vocab.txt")
 
-MAX_VOICE_FILE_BYTES = 16 * 2**20
-
-
 class Layout(ABC):
     """A checkpoint's folder, seen through one layout."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    @property
-    @abstractmethod
+    @cached_property
     def config(self) -> BarkConfig:
         """What the checkpoint says of itself."""
+        return self._read_config()
+
+    @abstractmethod
+    def _read_config(self) -> BarkConfig: ...
 
     @abstractmethod
     def read_part(self, part: str) -> State:
@@ -79,8 +79,7 @@ class Layout(ABC):
 class OwnLayout(Layout):
     """config.json, semantic|coarse|fine|codec.safetensors, tokenizer.json or vocab.txt, voices/NAME.npz."""
 
-    @cached_property
-    def config(self) -> BarkConfig:
+    def _read_config(self) -> BarkConfig:
         return BarkConfig.from_dict({"name": self.folder.name, **read_json(self.folder / CONFIG)})
 
     @cached_property
@@ -94,8 +93,7 @@ class OwnLayout(Layout):
 class TransformersLayout(Layout):
     """config.json, generation_config.json, one file (or an index of several) of all weights, speaker_embeddings/."""
 
-    @cached_property
-    def config(self) -> BarkConfig:
+    def _read_config(self) -> BarkConfig:
         values = read_json(self.folder / CONFIG)
         generation = self.folder / "generation_config.json"
         return config_from_transformers(values, read_json(generation) if generation.is_file() else {}, self.folder.name)
@@ -115,7 +113,7 @@ class TransformersLayout(Layout):
         if not isinstance(shards, dict):
             raise CheckpointError(f"{path} has no weight_map; fetch the checkpoint again.")
         names = sorted({str(shard) for name, shard in shards.items() if name.startswith(prefix)})
-        return {name: tensor for shard in names for name, tensor in _read_prefixed(_inside(self.folder, shard, path), prefix).items()}
+        return {name: tensor for shard in names for name, tensor in _read_prefixed(resolve_inside(self.folder, shard, path), prefix).items()}
 
     @cached_property
     def _speakers(self) -> dict[str, dict[str, Path]]:
@@ -125,7 +123,7 @@ class TransformersLayout(Layout):
         return {name: files for name, entry in entries.items() if isinstance(entry, dict) and (files := self._speaker_files(entry, index))}
 
     def _speaker_files(self, entry: dict[str, Any], index: Path) -> dict[str, Path] | None:
-        files = {key: _inside(self.folder, str(entry[key]), index) for key in ARRAYS if key in entry}
+        files = {key: resolve_inside(self.folder, str(entry[key]), index) for key in ARRAYS if key in entry}
         return files if len(files) == len(ARRAYS) and all(path.is_file() for path in files.values()) else None
 
     @property
@@ -135,7 +133,7 @@ class TransformersLayout(Layout):
     def read_voice(self, name: str) -> dict[str, np.ndarray]:
         if name not in self._speakers:
             return super().read_voice(name)
-        return {key: _read_npy(path) for key, path in self._speakers[name].items()}
+        return {key: read_npy(path) for key, path in self._speakers[name].items()}
 
 
 class OriginalLayout(Layout):
@@ -145,8 +143,7 @@ class OriginalLayout(Layout):
         super().__init__(folder)
         self._files: dict[str, str] = dict(zip(STAGES, trio, strict=True))
 
-    @cached_property
-    def config(self) -> BarkConfig:
+    def _read_config(self) -> BarkConfig:
         own = self.folder / CONFIG
         values = read_json(own) if own.is_file() else {}
         parts = {**{stage: self._stage_config(stage) for stage in STAGES}, "codec": infer_codec_config(self._read_codec())}
@@ -213,21 +210,3 @@ def _read_prefixed(path: Path, prefix: str) -> dict[str, Tensor]:
     if not isinstance(raw, dict) or not all(isinstance(tensor, Tensor) for tensor in raw.values()):
         raise CheckpointError(f"{path} holds something other than tensors by name. Use an undamaged copy.")
     return {name: tensor for name, tensor in raw.items() if name.startswith(prefix)}
-
-
-def _inside(folder: Path, relative: str, index: Path) -> Path:
-    """Return a path that an index names, which must not lead out of the checkpoint's folder."""
-    parts = PurePosixPath(relative.replace("\\", "/"))
-    if parts.is_absolute() or ".." in parts.parts or ":" in relative:
-        raise CheckpointError(f"{index} names {relative!r}, which lies outside of the checkpoint; use a checkpoint that you trust.")
-    return folder / parts
-
-
-def _read_npy(path: Path) -> np.ndarray:
-    try:
-        if path.stat().st_size > MAX_VOICE_FILE_BYTES:
-            raise CheckpointError(f"{path} has {path.stat().st_size} bytes; a voice has at most {MAX_VOICE_FILE_BYTES}.")
-        # Mapped, so that a header which claims more than the file has is refused before anything is allocated.
-        return np.array(np.load(path, mmap_mode="r", allow_pickle=False))
-    except (OSError, ValueError, EOFError) as error:
-        raise CheckpointError(f"The voice file {path} cannot be read: {error}. Fetch the checkpoint again.") from error

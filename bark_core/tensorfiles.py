@@ -8,7 +8,7 @@ from __future__ import annotations
 import _codecs
 import json
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,9 @@ from bark_core.errors import CheckpointError
 
 MAX_JSON_BYTES = 16 * 2**20
 """A config or an index is a few kilobytes; a file that has more is not one."""
+
+MAX_NPY_BYTES = 16 * 2**20
+"""One array of a voice; an hour of fine codes in int64 is smaller."""
 
 _ZIP_MAGIC = b"PK\x03\x04"
 
@@ -70,6 +73,25 @@ def read_torch(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=can_map)
     except Exception as error:  # torch raises whatever the damaged bytes lead to
         raise _unreadable(path, error) from error
+
+
+def read_npy(path: Path) -> np.ndarray:
+    """Return the array of an .npy file. Raises: CheckpointError where it is damaged, pickled or too large."""
+    try:
+        if path.stat().st_size > MAX_NPY_BYTES:
+            raise CheckpointError(f"{path} has {path.stat().st_size} bytes; a voice has at most {MAX_NPY_BYTES}.")
+        # Mapped, so that a header which claims more than the file has is refused before anything is allocated.
+        return np.array(np.load(path, mmap_mode="r", allow_pickle=False))
+    except Exception as error:  # numpy raises whatever a damaged header leads to
+        raise _unreadable(path, error) from error
+
+
+def resolve_inside(folder: Path, relative: str, index: Path) -> Path:
+    """Return the path of a file that `index` names. Raises: CheckpointError where it leads out of the checkpoint's folder."""
+    parts = PurePosixPath(relative.replace("\\", "/"))
+    if parts.is_absolute() or ".." in parts.parts or ":" in relative:
+        raise CheckpointError(f"{index} names {relative!r}, which lies outside of the checkpoint; use a checkpoint that you trust.")
+    return folder / parts
 
 
 def _safe_globals() -> list[Any]:

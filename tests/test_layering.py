@@ -19,7 +19,7 @@ ROWS = (
     ("transformer", "quantize"),
     ("decode", "native", "graphs"),
     ("semantic", "coarse", "fine"),
-    ("voices", "registry", "fetch", "tensorfiles", "sizes", "states", "layouts", "convert", "checkpoint", "runtime"),
+    ("voices", "registry", "tensorfiles", "hashes", "fetch", "sizes", "states", "layouts", "convert", "checkpoint", "runtime"),
     ("stages", "generation", "pipeline"),
     ("cli", "__main__"),
 )
