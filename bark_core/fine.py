@@ -54,10 +54,12 @@ class FineRow:
 
 
 @torch.inference_mode()
-def run_fine(model: FineGPT, config: BarkConfig, rows: Sequence[FineRow], options: SamplingOptions) -> Generator[list[FineRow]]:
-    """Fill all rows, window by window, those that have a window left together; yield them after each codebook."""
+def run_fine(
+    model: FineGPT, config: BarkConfig, rows: Sequence[FineRow], options: SamplingOptions, n_slots: int = 1
+) -> Generator[list[FineRow]]:
+    """Fill all rows, window by window, the first `n_slots` that have one left together; yield them after each codebook."""
     device = model.wpe.weight.device
-    while active := [row for row in rows if row.n_done < row.n_loops]:
+    while active := [row for row in rows if row.n_done < row.n_loops][:n_slots]:
         windows, firsts = zip(*(row.open_window() for row in active), strict=True)
         codes = torch.stack(windows).to(device)  # (B, 1024, 8)
         x: Tensor | None = None

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ import torch
 from bark_core import __version__
 from bark_core.checkpoint import open_checkpoint
 from bark_core.config import BarkConfig
+from bark_core.errors import InvalidInput
 from bark_core.generation import Generation
 from bark_core.runtime import Runtime, plan_placement
 from bark_core.stages import Job, OnProgress, Randomness, Result, decode_audio, drain, speak, speak_coarse, speak_fine, speak_semantic
@@ -25,6 +27,7 @@ from bark_core.voices import Voice, check_tokens, describe_voice, resolve_voice
 
 VoiceLike = str | os.PathLike[str] | History | None
 SeedLike = int | torch.Generator | None
+T = TypeVar("T")
 
 
 class Bark:
@@ -94,17 +97,48 @@ class Bark:
         (greedy) up. `top_k` and `top_p` filter the semantic and coarse stages. `max_seconds` bounds the speech.
         Raises: InvalidInput for anything out of range, GenerationError where the model would not begin to speak.
         """
+        return self.generate_batch(
+            [text], [voice], seed, text_temp, waveform_temp, fine_temp, min_eos_p, top_k, top_p, max_seconds, on_progress=on_progress
+        )[0]
+
+    def generate_batch(
+        self,
+        texts: Sequence[str],
+        voice: VoiceLike | Sequence[VoiceLike] = None,
+        seed: int | Sequence[int | None] | None = None,
+        text_temp: float = 0.7,
+        waveform_temp: float = 0.7,
+        fine_temp: float = 0.5,
+        min_eos_p: float | None = 0.2,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        max_seconds: float | None = None,
+        batch_size: int = 8,
+        on_progress: OnProgress | None = None,
+    ) -> list[Generation]:
+        """Speak several texts, `batch_size` of them at a time: one that ends leaves its place to the next.
+
+        `voice` and `seed`: one for all, or a list with one for each. Each text comes out as it would alone with its voice
+        and seed, in fp32 token for token. The seconds in the timings are those of the whole batch. Otherwise as `generate`.
+        """
+        voices = _for_each(texts, voice, "voice")
+        seeds = [choose_seed() if each is None else check_seed(each) for each in _for_each(texts, seed, "seed")]
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise InvalidInput(f"batch_size was {batch_size!r}; it must be a whole number from 1 up.")
         options = GenerateOptions(
-            seed=choose_seed() if seed is None else check_seed(seed),
+            seed=seeds[0],
             semantic=SamplingOptions(text_temp, top_k, top_p),
             coarse=SamplingOptions(waveform_temp, top_k, top_p),
             fine=SamplingOptions(fine_temp),
             min_eos_p=min_eos_p,
             max_seconds=max_seconds,
         )
-        job = self._job(text, voice, options.seed)
-        result = drain(speak(self.runtime, [job], options), on_progress)[0]
-        return self._present(result, job, voice, options)
+        jobs = [self._job(*each) for each in zip(texts, voices, seeds, strict=True)]
+        results = drain(speak(self.runtime, jobs, options, batch_size), on_progress)
+        return [
+            self._present(result, job, asked, replace(options, seed=own_seed))
+            for result, job, asked, own_seed in zip(results, jobs, voices, seeds, strict=True)
+        ]
 
     def generate_semantic(
         self,
@@ -186,3 +220,14 @@ class Bark:
         return Generation(
             result.audio, result.semantic, result.coarse, result.fine, options.seed, result.timings, settings, self.sample_rate, self.config
         )
+
+
+def _for_each(texts: Sequence[str], given: T | Sequence[T], what: str) -> list[T]:
+    """Return one value for each text. Raises: InvalidInput where the texts are not a list of some, or a list of values is not as long."""
+    if isinstance(texts, str) or not isinstance(texts, Sequence) or not texts:
+        raise InvalidInput(f"texts was {texts!r:.80}; it must be a list of at least one text.")
+    if not isinstance(given, (list, tuple)):
+        return [cast(T, given)] * len(texts)
+    if len(given) != len(texts):
+        raise InvalidInput(f"{len(given)} values of {what} were given for {len(texts)} texts; give one for all, or a list with one for each.")
+    return list(given)

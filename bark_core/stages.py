@@ -71,13 +71,13 @@ class Result:
     timings: Timings
 
 
-def speak(runtime: Runtime, jobs: Sequence[Job], options: GenerateOptions) -> Steps[list[Result]]:
-    """Run jobs through all stages together. The seconds in their timings are those of the whole run."""
+def speak(runtime: Runtime, jobs: Sequence[Job], options: GenerateOptions, n_slots: int = 1) -> Steps[list[Result]]:
+    """Run jobs through all stages, `n_slots` at a time. The seconds in their timings are those of the whole run."""
     seconds: dict[str, float] = {}
     voices, randomness = [job.voice for job in jobs], [job.randomness for job in jobs]
-    semantic = yield from _timed("semantic", seconds, speak_semantic(runtime, jobs, options))
-    coarse = yield from _timed("coarse", seconds, speak_coarse(runtime, semantic, voices, randomness, options.coarse))
-    fine = yield from _timed("fine", seconds, speak_fine(runtime, coarse, voices, randomness, options.fine))
+    semantic = yield from _timed("semantic", seconds, speak_semantic(runtime, jobs, options, n_slots))
+    coarse = yield from _timed("coarse", seconds, speak_coarse(runtime, semantic, voices, randomness, options.coarse, n_slots))
+    fine = yield from _timed("fine", seconds, speak_fine(runtime, coarse, voices, randomness, options.fine, n_slots))
     audio = yield from _timed("codec", seconds, decode_audio(runtime, fine))
     wall_s = sum(seconds.values())
     results = []
@@ -88,7 +88,7 @@ def speak(runtime: Runtime, jobs: Sequence[Job], options: GenerateOptions) -> St
     return results
 
 
-def speak_semantic(runtime: Runtime, jobs: Sequence[Job], options: GenerateOptions) -> Steps[list[np.ndarray]]:
+def speak_semantic(runtime: Runtime, jobs: Sequence[Job], options: GenerateOptions, n_slots: int = 1) -> Steps[list[np.ndarray]]:
     """Return each job's semantic tokens (S,). Raises: GenerationError where every draw of one ended before its first token."""
     model, config = runtime.causal("semantic"), runtime.config
     device = model.wpe.weight.device
@@ -97,7 +97,7 @@ def speak_semantic(runtime: Runtime, jobs: Sequence[Job], options: GenerateOptio
         past = None if job.voice is None else job.voice.semantic
         rows.append(SemanticRow(model, config, job.text_ids, past, job.randomness.on(device), options.max_seconds))
     total = config.max_semantic_steps * len(rows)
-    with runtime.lend_engine("semantic", len(rows)) as engine, closing(run_semantic(engine, rows, options.semantic, options.min_eos_p)) as steps:
+    with runtime.lend_engine("semantic", min(n_slots, len(rows))) as engine, closing(run_semantic(engine, rows, options.semantic, options.min_eos_p)) as steps:
         for _ in steps:
             yield "semantic", min(sum(len(row.tokens) for row in rows), total - 1), total
     for job, row in zip(jobs, rows, strict=True):
@@ -116,6 +116,7 @@ def speak_coarse(
     voices: Sequence[History | None],
     randomness: Sequence[Randomness],
     options: SamplingOptions,
+    n_slots: int = 1,
 ) -> Steps[list[np.ndarray]]:
     """Return the codes of codebooks 0 and 1 (2, T) for each array of semantic tokens (S,)."""
     model, config = runtime.causal("coarse"), runtime.config
@@ -125,7 +126,7 @@ def speak_coarse(
         CoarseRow(model, config, tokens, voice, source.on(device))
         for tokens, voice, source in zip(semantic, voices, randomness, strict=True)
     ]
-    with runtime.lend_engine("coarse", len(rows)) as engine, closing(run_coarse(engine, rows, options)) as steps:
+    with runtime.lend_engine("coarse", min(n_slots, len(rows))) as engine, closing(run_coarse(engine, rows, options)) as steps:
         for _ in steps:
             yield "coarse", sum(row.n_done for row in rows), total
     return [row.codes() for row in rows]
@@ -137,13 +138,14 @@ def speak_fine(
     voices: Sequence[History | None],
     randomness: Sequence[Randomness],
     options: SamplingOptions,
+    n_slots: int = 1,
 ) -> Steps[list[np.ndarray]]:
     """Return the codes of all codebooks (8, T) for each array of coarse codes (2, T)."""
     model, config = runtime.fine, runtime.config
     device = model.wpe.weight.device
     rows = [FineRow(config, codes, voice, source.on(device)) for codes, voice, source in zip(coarse, voices, randomness, strict=True)]
     total, done = (config.n_fine_codebooks - config.n_coarse_codebooks) * sum(row.n_loops for row in rows), 0
-    with closing(run_fine(model, config, rows, options)) as steps:
+    with closing(run_fine(model, config, rows, options, n_slots)) as steps:
         for active in steps:
             done += len(active)
             yield "fine", done, total
