@@ -15,7 +15,9 @@ PORT ?= 5000
 TEXT ?= Hello, my name is Bark. It is a fine day, and I have something to say.
 SEED ?=
 VOICE ?=
-export TEXT SEED VOICE
+# Taken as it stands, dollar signs and quotes and all.
+export SPOKEN := $(value TEXT)
+export SEED VOICE
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
@@ -24,9 +26,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 demo: $(VENV)/.serve
 	@echo "Starting the Cog server with the model $(MODEL) …"
-	@$(BIN)/python scripts/predict.py --model "$(MODEL)" -o out.wav -i prompt="$$TEXT" \
+	@$(BIN)/python scripts/predict.py --model "$(MODEL)" -o out.wav -i prompt="$$SPOKEN" \
 		$${SEED:+-i seed="$$SEED"} $${VOICE:+-i history_prompt="$$VOICE"}
-	@echo "It said: $$TEXT"
+	@printf 'It said: %s\n' "$$SPOKEN"
 	@echo "Listen: any player opens out.wav; aplay out.wav (Linux), afplay out.wav (macOS)."
 	@echo "See how it was made: $(BIN)/python -m bark_core info out.wav"
 
