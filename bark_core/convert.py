@@ -87,7 +87,7 @@ def _unwritable(target: Path, error: OSError) -> CheckpointError:
 
 
 def _write_part(path: Path, state: Mapping[str, Tensor], config: BarkConfig, part: str, half: bool) -> None:
-    check_state(state, config, part, f"What is to be saved as {path.parent.name}")
+    check_state(state, config, part, "The checkpoint to be saved")
     dtypes = {name: torch.float16 if half else tensor.dtype for name, tensor in state.items()}
     ready = {name: tensor.detach().to("cpu", dtypes[name]).contiguous() for name, tensor in state.items()}
     for name, tensor in ready.items():

@@ -146,6 +146,8 @@ class OriginalLayout(Layout):
     def _read_config(self) -> BarkConfig:
         own = self.folder / CONFIG
         values = read_json(own) if own.is_file() else {}
+        if "model_type" in values:  # transformers' config.json, in a clone of a repository that has the .pt files, too
+            values = {}
         parts = {**{stage: self._stage_config(stage) for stage in STAGES}, "codec": infer_codec_config(self._read_codec())}
         return BarkConfig.from_dict({"name": self.folder.name, **values, **{name: dataclasses.asdict(sizes) for name, sizes in parts.items()}})
 
