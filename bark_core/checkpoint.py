@@ -94,7 +94,8 @@ def open_checkpoint(name_or_path: str | os.PathLike[str], on_message: OnMessage 
         release = find_release(name_or_path)
         if release.repository is None:
             raise CheckpointError(f"The model {release.name} comes with this project, but weights/{release.name} is missing; take it from there.")
-        folder = fetch_release(release, on_message or _ignore)
+        folder, *beside = fetch_release(release, on_message or _ignore)
+        return Checkpoint(find_layout(folder, beside), name_or_path)
     return Checkpoint(find_layout(folder), name_or_path)
 
 
@@ -117,7 +118,8 @@ def fetch_checkpoint(
         return target
     check_writable(target)
     check_room(target, release.size // 2 if half else release.size)
-    checkpoint = Checkpoint(find_layout(fetch_release(release, say, need_voices=True)), name)
+    folder, *beside = fetch_release(release, say, need_voices=True)
+    checkpoint = Checkpoint(find_layout(folder, beside), name)
     say(f"Converting to {target}{' in 16 bits' if half else ''} …")
     source = {"repository": release.repository, "commit": checkpoint.folder.name, "licence": release.licence, "half": half}
     config = dataclasses.replace(checkpoint.config, name=name)

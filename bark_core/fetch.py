@@ -35,8 +35,8 @@ class FetchError(CheckpointError):
     """A file that could not be downloaded."""
 
 
-def fetch_release(release: Release, on_message: OnMessage, need_voices: bool = False) -> Path:
-    """Return the cache's folder with a release's files, downloading what is not there and verifying what was not yet verified.
+def fetch_release(release: Release, on_message: OnMessage, need_voices: bool = False) -> list[Path]:
+    """Return the cache's folders with a release's files, and its companion's, downloading what is not there and verifying what is new.
 
     `need_voices`: whether voices that cannot be downloaded are an error; else the model goes on with those that are there.
     Raises: CheckpointError where that cannot be done. A file with wrong bytes is not kept.
@@ -58,7 +58,7 @@ def fetch_release(release: Release, on_message: OnMessage, need_voices: bool = F
                     raise
                 on_message(f"Some voices could not be fetched; going on with those that are here. {error}")
             _verify_voices(release, folder, hashes, on_message)
-    return folder
+    return [folder, *(fetch_release(release.companion, on_message, need_voices) if release.companion else ())]
 
 
 def check_room(folder: Path, n_bytes: int) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -35,10 +36,11 @@ ORIGINAL_TRIOS = (("text_2.pt", "coarse_2.pt", "fine_2.pt"), ("text.pt", "coarse
 TOKENIZERS = ("tokenizer.json", "vocab.txt")
 
 class Layout(ABC):
-    """A checkpoint's folder, seen through one layout."""
+    """A checkpoint's folder, seen through one layout. `beside`: another one that its tokenizer and voices may be in."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, beside: Sequence[Path] = ()) -> None:
         self.folder = folder
+        self._folders = (folder, *beside)
 
     @cached_property
     def config(self) -> BarkConfig:
@@ -68,9 +70,9 @@ class Layout(ABC):
 
     def tokenizer_file(self) -> Path:
         """Return the tokenizer's file. Raises: CheckpointError where there is none."""
-        for name in TOKENIZERS:
-            if (self.folder / name).is_file():
-                return self.folder / name
+        for path in (folder / name for folder in self._folders for name in TOKENIZERS):
+            if path.is_file():
+                return path
         raise CheckpointError(
             f"{self.folder} has neither {' nor '.join(TOKENIZERS)}; put that of bert-base-multilingual-cased there, with which Bark was trained."
         )
@@ -118,13 +120,13 @@ class TransformersLayout(Layout):
     @cached_property
     def _speakers(self) -> dict[str, dict[str, Path]]:
         """Each preset whose three files are here, with their paths."""
-        index = self.folder / SPEAKERS
-        entries = read_json(index) if index.is_file() else {}
-        return {name: files for name, entry in entries.items() if isinstance(entry, dict) and (files := self._speaker_files(entry, index))}
-
-    def _speaker_files(self, entry: dict[str, Any], index: Path) -> dict[str, Path] | None:
-        files = {key: resolve_inside(self.folder, str(entry[key]), index) for key in ARRAYS if key in entry}
-        return files if len(files) == len(ARRAYS) and all(path.is_file() for path in files.values()) else None
+        found: dict[str, dict[str, Path]] = {}
+        for index in (folder / SPEAKERS for folder in reversed(self._folders)):
+            for name, entry in (read_json(index) if index.is_file() else {}).items():
+                files = {key: resolve_inside(index.parent, str(entry[key]), index) for key in ARRAYS if key in entry} if isinstance(entry, dict) else {}
+                if len(files) == len(ARRAYS) and all(path.is_file() for path in files.values()):
+                    found[name] = files
+        return found
 
     @property
     def voices(self) -> tuple[str, ...]:
@@ -180,8 +182,11 @@ class OriginalLayout(Layout):
         return raw
 
 
-def find_layout(path: Path) -> Layout:
-    """Return the layout of a checkpoint's folder, or of the folder that one of its files is in. Raises: CheckpointError where it has none."""
+def find_layout(path: Path, beside: Sequence[Path] = ()) -> Layout:
+    """Return the layout of a checkpoint's folder, or of the folder that one of its files is in. Raises: CheckpointError where it has none.
+
+    `beside`: other folders that its tokenizer and voices may be in.
+    """
     folder = path if path.is_dir() else path.parent
     if not path.exists():
         raise CheckpointError(f"There is no checkpoint at {path}. Give large, small, demo or the path of a checkpoint's folder.")
@@ -192,7 +197,7 @@ def find_layout(path: Path) -> Layout:
     if CONFIG in present and present & {f"{part}.safetensors" for part in PARTS}:
         return OwnLayout(folder)
     if CONFIG in present and present & set(TRANSFORMERS_WEIGHTS):
-        return TransformersLayout(folder)
+        return TransformersLayout(folder, beside)
     if trios:
         return OriginalLayout(folder, trios[0])
     raise CheckpointError(

@@ -28,7 +28,10 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class Release:
-    """A checkpoint with a name. `repository` is None for one that comes with this project."""
+    """A checkpoint with a name. `repository` is None for one that comes with this project.
+
+    `voices` is the index of the voices in the repository. `companion`: another repository's files that go with these.
+    """
 
     name: str
     licence: str
@@ -36,6 +39,7 @@ class Release:
     revision: str = "main"
     files: tuple[RemoteFile, ...] = ()
     voices: str | None = None
+    companion: Release | None = None
 
     @property
     def size(self) -> int:
@@ -83,4 +87,5 @@ def find_release(name: str) -> Release:
 
 def _parse(name: str, entry: dict[str, Any]) -> Release:
     files = tuple(RemoteFile(**file) for file in entry.get("files", ()))
-    return Release(name, **{**entry, "files": files})
+    companion = _parse(name, {"licence": entry["licence"], **entry["companion"]}) if "companion" in entry else None
+    return Release(name, **{**entry, "files": files, "companion": companion})

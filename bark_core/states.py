@@ -20,6 +20,9 @@ from bark_core.transformer import CausalGPT, FineGPT
 
 State = dict[str, Tensor]
 
+MAX_SIZE = 10_000_000
+"""No width, depth or vocabulary is larger, so that sizes stay sizes and not an attack."""
+
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 """What weights may be stored in."""
 
@@ -121,17 +124,37 @@ def _stack(tensors: list[Tensor], what: str) -> Tensor:
 
 @cache
 def expected_shapes(config: BarkConfig, part: str) -> dict[str, tuple[int, ...]]:
-    """Return the name and shape of each tensor of a part, from the models themselves."""
-    with torch.device("meta"):
-        if part == "codec":
-            model: torch.nn.Module = Codec(config.codec)
-        else:
-            model = FineGPT(config.fine) if part == "fine" else CausalGPT(getattr(config, part))
+    """Return the name and shape of each tensor of a part, from the models themselves. Raises: CheckpointError for sizes that none can have."""
+    try:
+        with torch.device("meta"):
+            if part == "codec":
+                model: torch.nn.Module = Codec(config.codec)
+            else:
+                model = FineGPT(config.fine) if part == "fine" else CausalGPT(getattr(config, part))
+    except Exception as error:  # whatever torch makes of sizes that are no numbers, or overflow
+        reason = str(error).strip().split("\n")[0].rstrip(".")
+        raise CheckpointError(f"The checkpoint's config gives the {part} part sizes that no model can have: {reason}.") from error
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
+def _count_layers(config: BarkConfig, part: str) -> int:
+    """Return the largest number of modules side by side or on end that a part's config asks for."""
+    if part == "codec":
+        counts: tuple[object, ...] = (config.codec.n_lstm_layers, config.codec.n_residual_layers)
+        n_ratios = len(config.codec.ratios) if isinstance(config.codec.ratios, tuple) else 0
+        return max(n_ratios, *(count for count in counts if isinstance(count, int)), 0)
+    return max(getattr(config, part).n_layer, config.fine.n_codes_total if part == "fine" else 0)
 
 
 def check_state(state: Mapping[str, Tensor], config: BarkConfig, part: str, owner: str) -> None:
     """Raise CheckpointError, naming the tensor, where a canonical state is not exactly what the config describes."""
+    # A model as deep as a hostile config claims would take for ever to describe; each layer has a tensor at least.
+    claimed = max((value for value in vars(getattr(config, part)).values() if isinstance(value, int)), default=0)
+    if claimed > MAX_SIZE:
+        raise CheckpointError(f"The checkpoint's config gives a size of {claimed} in its {part} part; none may be above {MAX_SIZE}.")
+    deepest = _count_layers(config, part)
+    if deepest > len(state):
+        raise CheckpointError(f"{owner} claims {deepest} layers or codebooks in its {part} part, which has {len(state)} tensors. Use a complete copy.")
     expected = expected_shapes(config, part)
     advice = "Use an undamaged copy, or the config.json that belongs to these weights."
     for name, shape in expected.items():

@@ -193,6 +193,31 @@ def test_a_missing_extra_or_misshapen_tensor_is_named(
         checkpoint.load_state(part)
 
 
+@pytest.mark.parametrize(
+    ("part", "sizes"),
+    [
+        ("semantic", {"n_layer": 10**9}),
+        ("semantic", {"n_layer": 10**6}),
+        ("coarse", {"n_embd": 2**62, "n_head": 1}),
+        ("fine", {"output_vocab_size": 2**70}),
+        ("codec", {"n_lstm_layers": 10**6}),
+        ("codec", {"n_filters": "many"}),
+        ("codec", {"ratios": [8, None]}),
+        ("codec", {"dimension": -1}),
+        ("codec", {"n_filters": 1.5}),
+        ("codec", {"n_lstm_layers": "two", "n_residual_layers": None, "ratios": "8542"}),
+        ("codec", {"ratios": [2] * 10**6}),
+    ],
+)
+def test_sizes_that_no_model_has_are_a_sentence(part: str, sizes: dict[str, Any], copied: Callable[[str], Path]) -> None:
+    folder = copied("own")
+    values = json.loads((folder / "config.json").read_text())
+    values[part].update(sizes)
+    (folder / "config.json").write_text(json.dumps(values))
+    with pytest.raises(CheckpointError):
+        open_checkpoint(folder).load_state(part)
+
+
 class Trap:
     """Unpickled without care, it makes a file."""
 

@@ -13,6 +13,7 @@ import pytest
 
 from bark_core.checkpoint import open_checkpoint
 from bark_core.errors import CheckpointError
+from bark_core.registry import load_registry
 from tests.hub import COMMIT
 from tests.world import BIN, VOICES, World, check_weights, open_world, use_endpoint
 
@@ -43,7 +44,8 @@ def test_a_checkpoint_is_fetched_verified_and_converted(world: World) -> None:
     assert {each.split("/")[1] for each in asked if each.startswith("main/")} <= {"config.json", "generation_config.json"}
 
 
-def test_half_is_16_bits(world: World, tmp_path: Path) -> None:
+def test_half_is_16_bits_in_a_folder_that_is_there_and_empty(world: World, tmp_path: Path) -> None:
+    (tmp_path / "halved").mkdir()
     check_weights(world.fetch(tmp_path / "halved", half=True), half=True)
     assert world.fetch(tmp_path / "halved", half=True) == tmp_path / "halved"
     assert "there already" in world.said[-1]
@@ -174,6 +176,32 @@ def test_voices_that_cannot_be_downloaded_stop_a_fetch_but_not_a_load(world: Wor
     assert any("going on with those that are here" in message for message in world.said)
     world.hub.statuses.clear()
     assert open_checkpoint("small").voices == VOICES
+
+
+def test_vocabulary_and_voices_may_come_from_another_repository(world: World) -> None:
+    for path in [path for path in world.hub.files if "speaker" in path or "tokenizer" in path]:
+        world.hub.files[path.replace("test/tiny", "test/shared")] = world.hub.files.pop(path)
+    registry = world.weights / "registry.toml"
+    text = registry.read_text().replace('voices = "speaker_embeddings_path.json"', "").replace("[demo]", """
+        [small.companion]
+        repository = "test/shared"
+        voices = "speaker_embeddings_path.json"
+        files = [{ path = "tokenizer.json" }]
+        [demo]""")
+    registry.write_text(text)
+    checkpoint = open_checkpoint("small")
+    assert checkpoint.voices == VOICES and checkpoint.load_voice_arrays("announcer")["coarse_prompt"].shape == (2, 150)
+    check_weights(world.fetch())
+    assert open_checkpoint("small").load_tokenizer_file() == world.weights / "small" / "tokenizer.json"
+
+
+def test_the_registry_of_this_project_names_what_is_released() -> None:
+    releases = load_registry()
+    assert list(releases) == ["large", "small", "demo"]
+    for name in ("large", "small"):
+        hashed = [file for file in releases[name].files if file.sha256]
+        assert [file.path for file in hashed] == [BIN] and len(str(hashed[0].sha256)) == 64 and releases[name].size > 1e9
+        assert releases[name].licence == "MIT" and (releases[name].voices or releases[name].companion)
 
 
 def test_names_that_cannot_be_fetched(world: World, tmp_path: Path) -> None:
