@@ -1,0 +1,83 @@
+"""One measurement of transformers' BarkModel, in a process of its own: `python -m benchmarks.peers '{"model": …}'` prints one JSON line."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+from typing import Any
+
+import torch
+
+# transformers imports torchaudio if it finds it, and beside a CPU build of torch it finds one that does not load.
+sys.modules.setdefault("torchaudio", None)  # pyright: ignore[reportArgumentType]
+
+from transformers import BarkConfig, BarkModel  # noqa: E402
+from transformers.models.bark.generation_configuration_bark import (  # noqa: E402
+    BarkCoarseGenerationConfig,
+    BarkFineGenerationConfig,
+    BarkSemanticGenerationConfig,
+)
+
+from benchmarks.machine import peak_memory_gb  # noqa: E402
+from benchmarks.shapes import N_SEMANTIC, SIZES  # noqa: E402
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+def main() -> None:
+    """Measure what the first argument asks for."""
+    job: dict[str, Any] = json.loads(sys.argv[1])
+    model = build(job["model"])
+    model.to(dtype=DTYPES[job["precision"]])  # pyright: ignore[reportCallIssue]
+    model.eval()
+    made = [run(model, job["batch"]) for _ in range(job["runs"])]
+    seconds = {stage: round(statistics.median(each[stage] for each in made), 3) for stage in made[0]}
+    total = statistics.median(sum(each.values()) for each in made)
+    audio_s = job["batch"] * N_SEMANTIC / 49.9
+    print(json.dumps({**job, "seconds": seconds, "total_s": round(total, 3), "audio_s_per_s": round(audio_s / total, 3), "peak_gb": peak_memory_gb()}))
+
+
+def build(model: str) -> BarkModel:
+    """Return a BarkModel of a released size with random weights."""
+    n_layer, n_head, n_embd = SIZES[model]
+    sizes = {"num_layers": n_layer, "num_heads": n_head, "hidden_size": n_embd, "block_size": 1024, "bias": False}
+    config = BarkConfig(
+        semantic_config={**sizes, "input_vocab_size": 129_600, "output_vocab_size": 10_048},
+        coarse_acoustics_config={**sizes, "input_vocab_size": 12_096, "output_vocab_size": 12_096},
+        fine_acoustics_config={**sizes, "input_vocab_size": 1056, "output_vocab_size": 1056},
+    )
+    torch.manual_seed(0)
+    return BarkModel(config)
+
+
+@torch.inference_mode()
+def run(model: BarkModel, batch: int) -> dict[str, float]:
+    """Speak `batch` texts of five seconds; return each stage's seconds."""
+    semantic_config = BarkSemanticGenerationConfig(do_sample=True, temperature=0.7, min_new_tokens=N_SEMANTIC, max_new_tokens=N_SEMANTIC)
+    coarse_config = BarkCoarseGenerationConfig(do_sample=True, temperature=0.7)
+    fine_config = BarkFineGenerationConfig(temperature=0.5)
+    ids = torch.randint(5, 1000, (batch, 256))
+    seconds = {}
+    begin = time.perf_counter()
+    semantic = model.semantic.generate(ids, semantic_generation_config=semantic_config, attention_mask=torch.ones_like(ids))
+    seconds["semantic"] = time.perf_counter() - begin
+    assert semantic.shape == (batch, N_SEMANTIC)
+    begin = time.perf_counter()
+    coarse = model.coarse_acoustics.generate(semantic, semantic_generation_config=semantic_config, coarse_generation_config=coarse_config)
+    assert isinstance(coarse, torch.Tensor)
+    seconds["coarse"] = time.perf_counter() - begin
+    begin = time.perf_counter()
+    fine = model.fine_acoustics.generate(
+        coarse, semantic_generation_config=semantic_config, coarse_generation_config=coarse_config, fine_generation_config=fine_config
+    )
+    seconds["fine"] = time.perf_counter() - begin
+    begin = time.perf_counter()
+    model.codec_decode(fine)
+    seconds["codec"] = time.perf_counter() - begin
+    return seconds
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""Checkpoints of true shapes with random weights: speed does not depend on what the weights say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bark_core.config import BarkConfig, FineConfig, GPTConfig
+from bark_core.convert import save_checkpoint
+from bark_core.runtime import make_model
+
+ROOT = Path(__file__).resolve().parent.parent
+SIZES = {"small": (12, 12, 768), "large": (24, 16, 1024)}
+
+N_SEMANTIC = 250
+"""Five seconds of speech: what every run makes."""
+
+
+def make_config(model: str) -> BarkConfig:
+    """Return the configuration of a released size."""
+    n_layer, n_head, n_embd = SIZES[model]
+
+    def stage(n_input: int, n_output: int) -> GPTConfig:
+        return GPTConfig(n_layer=n_layer, n_head=n_head, n_embd=n_embd, input_vocab_size=n_input, output_vocab_size=n_output)
+
+    fine = FineConfig(n_layer=n_layer, n_head=n_head, n_embd=n_embd, input_vocab_size=1056, output_vocab_size=1056)
+    return BarkConfig(name=model, semantic=stage(129_600, 10_048), coarse=stage(12_096, 12_096), fine=fine)
+
+
+def make_checkpoint(model: str, work: Path, half: bool = False) -> Path:
+    """Write a checkpoint of a released size into `work` if it is not there yet, with one full voice; return its folder."""
+    folder = work / f"{model}{'-half' if half else ''}"
+    if folder.is_dir():
+        return folder
+    config = make_config(model)
+
+    def load_state(part: str) -> dict[str, Tensor]:
+        torch.manual_seed(len(part))
+        state = {name: tensor.detach() for name, tensor in make_model(config, part).state_dict().items()}
+        if part == "codec":
+            state["codebooks"].normal_()
+        return state
+
+    rng = np.random.default_rng(0)
+    fine = rng.integers(0, 1024, (8, 900))
+    voice = {"semantic_prompt": rng.integers(0, 10_000, 600), "coarse_prompt": fine[:2], "fine_prompt": fine}
+    work.mkdir(parents=True, exist_ok=True)
+    return save_checkpoint(folder, config, load_state, ROOT / "weights" / "demo" / "tokenizer.json", [("full", voice)], half)

@@ -1,0 +1,175 @@
+"""Bark computed slowly and plainly: no cache, everything recomputed, one sequence, one generator. What the fast core is held against.
+
+Written from the description of the original alone. Takes a configuration's numbers and plain state dicts; shares no code
+with bark_core.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.special import softmax
+from torch import Tensor
+
+State = dict[str, Tensor]
+
+
+def layer_norm(x: Tensor, state: State, name: str) -> Tensor:
+    mean = x.mean(-1, keepdim=True)
+    variance = ((x - mean) ** 2).mean(-1, keepdim=True)
+    out = (x - mean) / torch.sqrt(variance + 1e-5) * state[f"{name}.weight"]
+    return out + state[f"{name}.bias"] if f"{name}.bias" in state else out
+
+
+def linear(x: Tensor, state: State, name: str) -> Tensor:
+    out = x @ state[f"{name}.weight"].T
+    return out + state[f"{name}.bias"] if f"{name}.bias" in state else out
+
+
+def run_blocks(x: Tensor, state: State, n_layer: int, n_head: int, causal: bool) -> Tensor:
+    """Run embeddings (T, C) through all blocks and the last norm."""
+    n, width = x.shape
+    size = width // n_head
+    for i in range(n_layer):
+        q, k, v = linear(layer_norm(x, state, f"h.{i}.ln_1"), state, f"h.{i}.attn.c_attn").split(width, dim=1)
+        heads = []
+        for h in range(n_head):
+            part = slice(h * size, (h + 1) * size)
+            scores = q[:, part] @ k[:, part].T / math.sqrt(size)
+            if causal:
+                scores = scores + torch.full((n, n), -math.inf).triu(1)
+            heads.append(torch.softmax(scores, dim=-1) @ v[:, part])
+        x = x + linear(torch.cat(heads, dim=1), state, f"h.{i}.attn.c_proj")
+        wide = linear(layer_norm(x, state, f"h.{i}.ln_2"), state, f"h.{i}.mlp.c_fc")
+        x = x + linear(wide * 0.5 * (1 + torch.erf(wide / math.sqrt(2))), state, f"h.{i}.mlp.c_proj")
+    return layer_norm(x, state, "ln_f")
+
+
+def causal_logits(x: Tensor, state: State, sizes: Any) -> Tensor:
+    """Return the last position's logits for token embeddings (T, C)."""
+    hidden = run_blocks(x + state["wpe.weight"][: len(x)], state, sizes.n_layer, sizes.n_head, causal=True)
+    return hidden[-1] @ state["lm_head.weight"].T
+
+
+def filtered(logits: Tensor, top_k: int | None, top_p: float | None) -> Tensor:
+    """Put −inf where top-p, then top-k, rules a logit out."""
+    if top_p is not None:
+        values = logits.numpy().copy()
+        order = np.argsort(values)[::-1]
+        cumulative = np.cumsum(softmax(values[order]))
+        for place, index in enumerate(order):
+            if place > 0 and cumulative[place - 1] > top_p:
+                values[index] = -np.inf
+        logits = torch.from_numpy(values)
+    if top_k is not None:
+        least = torch.topk(logits, min(top_k, len(logits))).values[-1]
+        logits = torch.where(logits < least, torch.tensor(-math.inf), logits)
+    return logits
+
+
+def draw(logits: Tensor, temperature: float, generator: torch.Generator, top_k: int | None = None, top_p: float | None = None) -> tuple[int, Tensor]:
+    """Draw one index; return it and the probabilities it came from."""
+    logits = filtered(logits, top_k, top_p)
+    if temperature == 0:
+        return int(torch.argmax(logits)), torch.softmax(logits, dim=-1)
+    probs = torch.softmax(logits / temperature, dim=-1)
+    return int(torch.multinomial(probs, 1, generator=generator)), probs
+
+
+def semantic_once(config: Any, state: State, ids: list[int], voice: Any, generator: torch.Generator, options: dict[str, Any]) -> list[int]:
+    """Stage 1 of one text, drawn once: it may end at once and give nothing."""
+    text = [token + config.text_encoding_offset for token in ids] + [config.text_pad_token] * (config.max_text_tokens - len(ids))
+    past = [] if voice is None else voice.semantic.tolist()[-config.max_text_tokens :]
+    past = past + [config.semantic_pad_token] * (config.max_text_tokens - len(past))
+    wte = state["wte.weight"]
+    prompt = torch.cat([wte[text] + wte[past], wte[[config.semantic_infer_token]]])
+    tokens: list[int] = []
+    seconds = 0.0
+    min_eos_p, max_seconds = options.get("min_eos_p", 0.2), options.get("max_seconds")
+    while len(tokens) < config.max_semantic_steps:
+        x = torch.cat([prompt, wte[tokens]]) if tokens else prompt
+        logits = causal_logits(x, state, config.semantic)[: config.semantic_vocab_size + 1]
+        index, probs = draw(logits, options.get("temperature", 0.7), generator, options.get("top_k"), options.get("top_p"))
+        if index == config.semantic_vocab_size or (min_eos_p is not None and np.float32(probs[-1]) >= np.float32(min_eos_p)):
+            break
+        tokens.append(index)
+        seconds += 1 / config.semantic_rate_hz
+        if max_seconds is not None and seconds > max_seconds:
+            break
+    return tokens
+
+
+def semantic(config: Any, state: State, ids: list[int], voice: Any, generator: torch.Generator, **options: Any) -> list[int]:
+    """Stage 1: drawn again, at most three times, where the speech ends before its first token."""
+    for _ in range(4):
+        tokens = semantic_once(config, state, ids, voice, generator, options)
+        if tokens:
+            return tokens
+    return []
+
+
+def coarse(config: Any, state: State, new: list[int], voice: Any, generator: torch.Generator, **options: Any) -> np.ndarray:
+    """Stage 2: codes of codebooks 0 and 1, (2, T)."""
+    ratio = config.coarse_rate_hz / config.semantic_rate_hz * 2
+    n_past = math.floor(config.max_coarse_history / ratio)
+    past_semantic: list[int] = []
+    flat: list[int] = []
+    offsets = [config.semantic_vocab_size, config.semantic_vocab_size + config.codebook_size]
+    if voice is not None:
+        whole = [int(code) + offsets[book] for frame in voice.coarse.T for book, code in enumerate(frame)]
+        n = min(n_past, len(voice.semantic) - len(voice.semantic) % 2, math.floor(len(whole) / ratio))
+        past_semantic = voice.semantic.tolist()[-n:]
+        flat = whole[-round(n * ratio) :][:-2]
+    steps = round(math.floor(len(new) * ratio / 2) * 2)
+    tokens = past_semantic + new
+    wte, made = state["wte.weight"], 0
+    start = len(flat)
+    while made < steps:
+        at = len(past_semantic) + round(made / ratio)
+        window = tokens[max(0, at - n_past) :][: config.coarse_semantic_window]
+        window = window + [config.coarse_semantic_pad_token] * (config.coarse_semantic_window - len(window))
+        ids = [*window, config.coarse_infer_token, *flat[-config.max_coarse_history :]]
+        for _ in range(min(config.sliding_window, steps - made)):
+            first = offsets[made % 2]
+            logits = causal_logits(wte[ids], state, config.coarse)[first : first + config.codebook_size]
+            index, _probs = draw(logits, options.get("temperature", 0.7), generator, options.get("top_k"), options.get("top_p"))
+            ids.append(first + index)
+            flat.append(first + index)
+            made += 1
+    frames = np.array(flat[start:], dtype=np.int64).reshape(-1, 2)
+    return (frames - np.array(offsets)).T
+
+
+def fine(config: Any, state: State, codes: np.ndarray, voice: Any, generator: torch.Generator, temperature: float = 0.5) -> np.ndarray:
+    """Stage 3: codes of all codebooks, (8, T)."""
+    n_new, pad, window, hop = codes.shape[1], config.codebook_size, config.fine_window, config.fine_history
+    array = np.full((n_new, 8), pad, dtype=np.int64)
+    array[:, :2] = codes.T
+    n_past = 0
+    if voice is not None:
+        past = voice.fine[:, -hop:].T
+        n_past = len(past)
+        array = np.concatenate([past, array])
+    if len(array) < window:
+        array = np.concatenate([array, np.full((window - len(array), 8), pad, dtype=np.int64)])
+    for loop in range(max(0, math.ceil((n_new - (window - n_past)) / hop)) + 1):
+        start = min(loop * hop, len(array) - window)
+        fill = min(n_past + loop * hop, len(array) - hop)
+        rel = fill - start
+        buffer = torch.from_numpy(array[start : start + window].copy())
+        for book in range(2, 8):
+            x = state["wpe.weight"][:window].clone()
+            for each in range(book + 1):
+                x = x + state[f"wtes.{each}.weight"][buffer[:, each]]
+            hidden = run_blocks(x, state, config.fine.n_layer, config.fine.n_head, causal=False)
+            logits = (hidden @ state[f"wtes.{book}.weight"].T)[rel:, : config.codebook_size]
+            if temperature == 0:
+                buffer[rel:, book] = logits.argmax(dim=-1)
+            else:
+                probs = torch.softmax(logits / temperature, dim=-1)
+                buffer[rel:, book] = torch.multinomial(probs, 1, generator=generator)[:, 0]
+        array[fill : start + window] = buffer[rel:].numpy()
+    return array[n_past : n_past + n_new].T.copy()
