@@ -110,11 +110,12 @@ def test_each_codebook_leaves_less() -> None:
 def test_the_semantic_batch_is_the_prompt_that_speaking_feeds(workspace: Workspace) -> None:
     config = make_config(smoke=True)
     torch.manual_seed(0)
-    model = semantic.make_model(config).eval()
+    reader = semantic.Reader(config).eval()
+    model = reader.gpt
     line = semantic.Lines(workspace, config).held[0]
     history = np.arange(20)
     with torch.no_grad():
-        loss = semantic.batch_loss(model, config, [line], [history], config.max_text_tokens)
+        loss, _ = semantic.batch_losses(reader, config, [line], [history], config.max_text_tokens)
         text, past = semantic_prompt(config, line.ids, history)
         infer = torch.tensor([config.semantic_infer_token])
         spoken = torch.from_numpy(line.semantic)
@@ -141,7 +142,7 @@ def test_coarse_windows_are_those_of_speaking(workspace: Workspace) -> None:
 def test_folding_changes_no_answer() -> None:
     config = make_config(smoke=True)
     torch.manual_seed(0)
-    model = semantic.make_model(config).eval()
+    model = semantic.Reader(config).gpt.eval()
     with torch.no_grad():
         before = model.lm_head(model(model.embed(torch.arange(9)[None])))
         fold_tables(model)

@@ -15,6 +15,7 @@ from bark_core.coarse import CoarseRow
 from bark_core.config import BarkConfig
 from bark_core.transformer import CausalGPT
 from bark_core.types import History
+from training.aim import aim_at_tokens
 from training.demo import make_config
 from training.loop import Plan, random_for, train
 from training.tables import share_rows, share_sound, token_factors
@@ -62,7 +63,7 @@ def batch_loss(model: CausalGPT, config: BarkConfig, rows: list[np.ndarray], beg
     fed = ids.clamp(min=0)
     if rng is not None:
         # What is drawn when speaking is never quite what was learned from: some codes fed are swapped for others.
-        swapped = torch.from_numpy(rng.random(fed.shape) < 0.06 * (rng.random((len(rows), 1)) < 0.5))
+        swapped = torch.from_numpy(rng.random(fed.shape) < 0.3 * rng.random((len(rows), 1)) * (rng.random((len(rows), 1)) < 0.7))
         swapped[:, :begin] = False
         others = fed[:, torch.from_numpy(begin + (rng.permutation((longest - begin) // 2)[:, None] * 2 + [0, 1]).reshape(-1))]
         tail = others.shape[1]
@@ -85,6 +86,7 @@ def batch_loss(model: CausalGPT, config: BarkConfig, rows: list[np.ndarray], beg
 def make_model(config: BarkConfig, codebooks: Tensor) -> CausalGPT:
     """Return an untrained coarse model whose tables share rows while they are trained."""
     model = CausalGPT(config.coarse)
+    aim_at_tokens(model, config)
     share_rows(model.wte, token_factors(config))
     for module in (model.wte, model.lm_head):
         for codebook in range(config.n_coarse_codebooks):

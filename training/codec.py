@@ -19,7 +19,7 @@ from training.tokens import Sample, load_quantiser, load_samples
 from training.workspace import Workspace, argument_parser, open_workspace
 
 N_VALIDATION = 16
-_LEAD = 24
+_LEAD = 16
 """Frames at the start of a crop that the loss leaves out: in use the decoder has heard all that came before."""
 
 
@@ -114,7 +114,7 @@ def train_codec(workspace: Workspace, steps: int) -> None:
     """Train the decoder on crops; validate on whole recordings by the distance of their log-mel frames."""
     torch.manual_seed(0)
     codec, crops, loss = make_codec(workspace), Crops(workspace), SpectralLoss()
-    count, n_frames = (2, 48) if workspace.smoke else (8, 72)
+    count, n_frames = (2, 48) if workspace.smoke else (6, 96)
     held = [crops.whole(i) for i in range(min(N_VALIDATION, max(1, len(crops.codes) // 4)))]
 
     def loss_of(step: int) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 
+import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from bark_core.config import BarkConfig, CodecConfig, FineConfig, GPTConfig
@@ -20,7 +21,7 @@ def make_config(smoke: bool = False) -> BarkConfig:
     Windows are shorter than the released models', since nothing here looks further: the coarse stage reads 1.6 s
     of codes and 0.9 s of tokens ahead, and positions cost time.
     """
-    width, deep, shallow = (32, 1, 1) if smoke else (256, 4, 4)
+    width, deep, shallow = (32, 1, 1) if smoke else (256, 5, 4)
     coarse_end = N_TOKENS + 2 * 1024
     return BarkConfig(
         name="demo",
@@ -57,6 +58,15 @@ def make_config(smoke: bool = False) -> BarkConfig:
         ),
         codec=CodecConfig(n_filters=4 if smoke else 16),
     )
+
+
+def bare_characters() -> np.ndarray:
+    """Return, for each piece of text, the number of the piece that begins a word with the same character, (pieces,)."""
+    vocabulary = make_tokenizer().get_vocab()
+    bare = np.arange(_TEXT_ROOM)
+    for piece, number in vocabulary.items():
+        bare[number] = vocabulary.get(piece.removeprefix("##"), number) if piece != "##" else number
+    return bare
 
 
 def make_tokenizer() -> Tokenizer:

@@ -1,7 +1,7 @@
 """Step 9: the figures of a checkpoint, on sentences that nothing was trained on, stage by stage.
 
-Prints a table and one JSON document; `training/evaluation.json` keeps the last real run's. Where flite is installed the
-teachers speak the same sentences, which gives the codec's own figures.
+Prints them as JSON, keeps a real run's in `training/evaluation.json`, and puts them into the checkpoint's model card. The
+teachers speak the same sentences (flite), which gives the codec's own figures.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from bark_core import Bark
+from training.card import write_card
 from training.corpus import read_heldout
 from training.demo import make_config
 from training.features import to_codec_rate
@@ -151,4 +152,5 @@ if __name__ == "__main__":
     figures = run(space, folder, given.count or (2 if space.smoke else len(read_heldout())))
     target = space.path("evaluation.json") if space.smoke else ROOT / "evaluation.json"
     target.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_card(folder / "README.md", figures)
     print(json.dumps({key: value for key, value in figures.items() if not isinstance(value, dict)}))

@@ -19,6 +19,9 @@ from training.tokens import load_quantiser
 from training.voices import SpokenSamples
 from training.workspace import Workspace, argument_parser, open_workspace
 
+_TURNS = (2, 3, 4, 2, 3, 5, 2, 6, 3, 7)
+"""The codebook that each step learns: what the first ones leave matters most."""
+
 
 def make_window(config: BarkConfig, rng: np.random.Generator, spoken: SpokenSamples) -> tuple[Tensor, int, Tensor]:
     """Return a window as speaking opens it, (W, 8), the first position to fill, and the true codes (W, 8), −1 in the padding.
@@ -76,7 +79,7 @@ def train_fine(workspace: Workspace, steps: int) -> None:
         rng = random_for(step)
         batch = [make_window(config, rng, spoken) for _ in range(2 if workspace.smoke else 10)]
         with torch.autocast("cpu", torch.bfloat16):
-            return batch_loss(model, config, batch, drawn[step % len(drawn)])
+            return batch_loss(model, config, batch, _TURNS[step % len(_TURNS)])
 
     def validate() -> dict[str, float]:
         with torch.autocast("cpu", torch.bfloat16):

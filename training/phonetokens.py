@@ -57,6 +57,14 @@ def tokenise(phones: np.ndarray, ends: np.ndarray, pitch: np.ndarray, voice: Ran
     return np.repeat(kinds, counts) * REMAINING + np.minimum(remaining, REMAINING - 1)
 
 
+def split_phones(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the phones (P,) that tokens (S,) speak one after the other, and how many tokens each takes (P,)."""
+    phones, _, remaining = split_tokens(tokens)
+    first = np.concatenate([[True], remaining[:-1] == 0])
+    starts = np.flatnonzero(first)
+    return phones[starts], np.diff(starts, append=len(tokens))
+
+
 def split_tokens(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return what tokens (…,) are made of: phone index, pitch class (HEIGHTS where unvoiced) and remaining count."""
     kinds, remaining = tokens // REMAINING, tokens % REMAINING

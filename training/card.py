@@ -1,0 +1,59 @@
+"""The model card: `model_card.md` with the figures of an evaluation in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from training.workspace import ROOT
+
+_PLACE = "<!-- figures -->"
+_NONE = "Not measured yet: `python -m training.evaluate` does it."
+
+
+def write_card(path: Path, figures: Mapping[str, Any] | None = None) -> None:
+    """Write the card. `figures`: what `training.evaluate` reports, or None before it has run."""
+    text = (ROOT / "model_card.md").read_text(encoding="utf-8")
+    path.write_text(text.replace(_PLACE, _NONE if figures is None else render_figures(figures)), encoding="utf-8")
+
+
+def render_figures(figures: Mapping[str, Any]) -> str:
+    """Return the figures as two tables and some lines of Markdown."""
+    voices = [name for name in figures if name == "no voice" or name.startswith("demo_speaker")]
+    stages = [name for name in figures if name.startswith("stages of ")]
+    lines = [
+        f"By `python -m training.evaluate`, over {figures['sentences']} everyday sentences that nothing was trained on, default settings, seeds from 0, "
+        "one take each. Words are those that Whisper tiny.en hears.",
+        "",
+        "| spoken with | word error rate | runs on past twice the expected time | recognised as its teacher | silence before it: median, most | largest step |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name in voices:
+        one = figures[name]
+        silence = one["leading_silence_s"]
+        lines.append(
+            f"| {name} | {one['word_error_rate']:.1%} | {one['run_on_rate']:.1%} | {one['voice_followed']:.0%} "
+            f"| {silence['median']:.2f} s, {silence['most']:.2f} s | {one['largest_step']:.2f} |"
+        )
+    lines += [
+        "",
+        "Where it is lost, on the teachers' own recordings of the same sentences (coarse and fine on true semantic tokens, with the voice's prompt):",
+        "",
+        "| teacher | heard wrong: the teacher | its codes, decoded | coarse and fine | mel distance of the codec | of coarse and fine | largest step |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in stages:
+        one = figures[name]
+        lines.append(
+            f"| {name.removeprefix('stages of ')} | {one['teacher_word_error_rate']:.1%} | {one['codec_word_error_rate']:.1%} "
+            f"| {one['acoustic_word_error_rate']:.1%} | {one['codec_mel_distance_db']:.2f} dB | {one['acoustic_mel_distance_db']:.2f} dB "
+            f"| {one['teacher_largest_step']:.2f} |"
+        )
+    lines += [
+        "",
+        f"A generation used as a voice keeps it in {figures['saved_voice_kept']:.0%} of takes. "
+        f"Five seconds of speech take {figures['seconds_for_5_s']:.2f} s on two shared CPU cores in fp32, once loaded; "
+        f"loading and speaking one sentence peaks at {figures['peak_memory_mb']:.0f} MB.",
+    ]
+    return "\n".join(lines)
