@@ -33,7 +33,7 @@ demo: $(VENV)/.serve
 	@echo "See how it was made: $(BIN)/python -m bark_core info out.wav"
 
 serve: $(VENV)/.serve schema
-	PATH="$(abspath $(BIN)):$$PATH" BARK_MODEL="$(MODEL)" PORT="$(PORT)" LOG_FORMAT=console \
+	PATH="$(abspath $(BIN)):$$PATH" BARK_MODEL="$(MODEL)" MALLOC_ARENA_MAX=2 PORT="$(PORT)" LOG_FORMAT=console \
 		COG_PREDICT_TYPE_STUB=predict.py:Predictor $(BIN)/python -m cog.server.http --host 127.0.0.1
 
 test: $(VENV)/.dev

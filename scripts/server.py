@@ -22,6 +22,9 @@ from typing import Any
 
 from scripts.schema import ROOT, write_schema
 
+IMAGE_SETTINGS = {"MALLOC_ARENA_MAX": "2"}
+"""What cog.yaml sets for every model, for reasons that it gives."""
+
 _PREDICTION_TIMEOUT_S = 3600.0
 _ADDRESS = re.compile(r"Starting coglet server on (\S+:\d+)")
 _STYLING = re.compile(r"\x1b\[[0-9;]*m")
@@ -105,7 +108,7 @@ class Server:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "cog.server.http", "--host", "127.0.0.1"],
             cwd=self._folder,
-            env={**os.environ, **settings, **self._env},
+            env={**os.environ, **IMAGE_SETTINGS, **settings, **self._env},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

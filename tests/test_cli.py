@@ -139,12 +139,35 @@ def test_help_answers_without_loading_anything(root: Path) -> None:
     assert "--waveform-temp" in done.stdout
 
 
-def test_interruption_is_exit_code_130_and_leaves_nothing(root: Path, tmp_path: Path) -> None:
-    text = "The quick brown fox jumps over the lazy dog. " * 5
+# Speaks for ever, and says when it begins: no text takes long enough for every checkpoint and machine.
+ENDLESS = """
+import sys
+from bark_core import Bark, cli
+speak = Bark.generate
+def speak_for_ever(*given, **named):
+    print("speaking", flush=True)
+    while True:
+        speak(*given, **named)
+Bark.generate = speak_for_ever
+sys.exit(cli.main(["speak", "Hello.", "-o", sys.argv[1]]))
+"""
+
+
+@pytest.mark.parametrize("command", [[*BARK, "speak", "-", "-o"], [sys.executable, "-c", ENDLESS]], ids=["waiting for a text", "speaking"])
+def test_interruption_is_exit_code_130_and_leaves_nothing(root: Path, tmp_path: Path, command: list[str]) -> None:
     process = subprocess.Popen(
-        [*BARK, "speak", text, "-o", tmp_path / "out.wav", "--min-eos-p", "1", "--text-temp", "2"], cwd=root, stderr=subprocess.PIPE
+        [*command, tmp_path / "out.wav"],
+        cwd=root,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # A shell that runs these tests in the background has its children ignore interruptions.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    time.sleep(0.5)  # wherever it is by then: still importing, on a slow machine
+    assert process.stdout is not None
+    if command[-1] == ENDLESS:
+        assert process.stdout.readline() == b"speaking\n"
+    time.sleep(1)
     process.send_signal(signal.SIGINT)
     _, shown = process.communicate(timeout=60)
     assert process.returncode == 130, shown

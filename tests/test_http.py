@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import statistics
 import threading
 import time
 import wave
@@ -25,10 +26,6 @@ from scripts.server import Answer, Server, ServerError
 from tests.http_inputs import MALFORMED, UNUSABLE, VOICE, as_data_url
 
 TEXT = "Good morning. It is a fine day."
-LONG_TEXT = "The quick brown fox jumps over the lazy dog. " * 5
-ENDLESS = {"prompt": LONG_TEXT, "min_eos_p": 1, "text_temp": 2}
-"""Inputs of a prediction that takes seconds, long enough to be met while it runs."""
-
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
@@ -40,6 +37,21 @@ def server() -> Iterator[Server]:
 def spoken(server: Server) -> Answer:
     """One prediction that several tests look at."""
     return server.predict(prompt=TEXT, seed=7)
+
+
+@pytest.fixture(scope="module")
+def lengthy(server: Server) -> dict[str, Any]:
+    """Inputs of a prediction that takes long enough to be met while it runs: the longest of a few."""
+    text = "The quick brown fox jumps over the lazy dog. " * 5
+    found: dict[int, dict[str, Any]] = {}
+    for seed in range(12):
+        inputs = {"prompt": text, "seed": seed, "min_eos_p": 1, "text_temp": 1}
+        answer = server.predict(**inputs)
+        if answer.body["status"] == "succeeded":
+            found[answer.body["metrics"]["semantic_tokens"]] = inputs
+        if max(found, default=0) > 500:
+            break
+    return found[max(found)]
 
 
 def read_data_url(url: str) -> bytes:
@@ -173,17 +185,17 @@ def test_unknown_inputs_and_broken_requests_do_no_harm(server: Server, spoken: A
     assert server.predict(prompt=TEXT, seed=7, volume=11).body["output"] == spoken.body["output"]
     assert server.request("POST", "/predictions", ["no", "object"]).status in (400, 422)
     assert server.request("GET", "/nowhere").status == 404
-    assert server.request("GET", "/health-check").body["status"] == "READY"
+    wait_for(server, "READY", 30)
 
 
 def test_schema_is_served(server: Server, root: Path) -> None:
     assert server.request("GET", "/openapi.json").body == json.loads((root / ".cog" / "openapi_schema.json").read_text(encoding="utf-8"))
 
 
-def test_cancelled_prediction_frees_its_slot_within_a_second(server: Server) -> None:
+def test_cancelled_prediction_frees_its_slot_within_a_second(server: Server, lengthy: dict[str, Any]) -> None:
     for round_number in range(3):
         name = f"cancelled-{os.getpid()}-{round_number}"
-        assert start(server, name, **ENDLESS).status == 202
+        assert start(server, name, **lengthy).status == 202
         wait_for(server, "BUSY", 30)
         time.sleep(0.4 * round_number)  # cut into it at different places
         assert server.request("POST", f"/predictions/{name}/cancel").status == 200
@@ -191,10 +203,10 @@ def test_cancelled_prediction_frees_its_slot_within_a_second(server: Server) -> 
         assert server.predict(prompt="Go on.", seed=1).body["status"] == "succeeded"
 
 
-def test_same_name_is_one_prediction(server: Server) -> None:
+def test_same_name_is_one_prediction(server: Server, lengthy: dict[str, Any]) -> None:
     name = f"same-{os.getpid()}"
     lines_before = server.log.count(name)
-    answers = [start(server, name, **ENDLESS) for _ in range(3)]
+    answers = [start(server, name, **lengthy) for _ in range(3)]
     assert [answer.status for answer in answers] == [202] * 3
     assert {answer.body["id"] for answer in answers} == {name}
     assert server.log.count(f"Starting prediction prediction_id={name}") == lines_before + 1
@@ -246,8 +258,8 @@ def test_fifty_predictions_leave_no_memory_and_no_files(server: Server, spoken: 
         assert answer.body["status"] == "succeeded", answer.body
         ids.append(answer.body["id"])
         memory.append(worker_memory(server))
-    # The first ten may still be filling caches that stay as they are.
-    assert max(memory[-5:]) - max(memory[5:10]) < 24 * 2**20, memory
+    # The first ten may still be filling caches that stay as they are. Each ten are the same ten predictions.
+    assert statistics.median(memory[-10:]) - statistics.median(memory[10:20]) < 16 * 2**20, memory
     left = [path for path in server.scratch.rglob("*") if path.is_file()]
     assert len(left) == 1, left
     assert left[0].suffix == ".wav"

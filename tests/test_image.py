@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from scripts.server import IMAGE_SETTINGS
+
 # What Cog knows; any other key stops its build.
 TOP_KEYS = {"build", "image", "predict", "train", "environment", "weights"}
 BUILD_KEYS = {"gpu", "cuda", "python_version", "python_requirements", "system_packages", "run", "sdk_version"}
@@ -41,7 +43,8 @@ def version(text: str) -> tuple[int, ...]:
 def test_cog_knows_every_key(config: dict[str, Any]) -> None:
     assert set(config) <= TOP_KEYS
     assert set(config["build"]) <= BUILD_KEYS
-    assert all(re.fullmatch(r"[A-Z_]+=\S+", line) for line in config["environment"])
+    environment = dict(line.split("=") for line in config["environment"])
+    assert environment == {"BARK_MODEL": "large", **IMAGE_SETTINGS}
 
 
 def test_predictor_is_where_cog_looks_for_it(config: dict[str, Any], root: Path) -> None:
