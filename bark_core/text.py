@@ -47,9 +47,10 @@ class TextEncoder:
         # Quirk: the original's BERT tokenizer composed characters first (NFC), which `tokenizers` does not.
         clean = unicodedata.normalize("NFC", " ".join(text.split()))
         try:
-            ids = self._tokenizer.encode(clean, add_special_tokens=False).ids
+            clean.encode("utf-8")
         except UnicodeEncodeError as error:
             raise InvalidInput("The text holds a lone surrogate, which is no character; give valid Unicode.") from error
+        ids = self._tokenizer.encode(clean, add_special_tokens=False).ids
         if not ids:
             raise InvalidInput("The text is empty; give at least one word to speak.")
         return ids
