@@ -143,6 +143,14 @@ def test_the_older_name_of_prompt_works_and_comes_first(server: Server, spoken: 
         assert server.predict(seed=7, **inputs).body["output"] == spoken.body["output"]
 
 
+def test_a_voice_of_the_model_is_taken_by_name(server: Server, spoken: Answer, tmp_path: Path) -> None:
+    answer = server.predict(prompt=TEXT, seed=7, history_prompt="demo_speaker_1")
+    assert answer.body["status"] == "succeeded", answer.body
+    (tmp_path / "named.wav").write_bytes(read_data_url(answer.body["output"]))
+    assert read_info(tmp_path / "named.wav")["voice"] == "demo_speaker_1"
+    assert answer.body["output"] != spoken.body["output"]
+
+
 def test_an_output_is_a_voice_for_the_next_prediction(server: Server, spoken: Answer, tmp_path: Path) -> None:
     wav = read_data_url(spoken.body["output"])
     (tmp_path / "voice.wav").write_bytes(wav)
