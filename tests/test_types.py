@@ -1,0 +1,55 @@
+"""The values that flow: bounds, seeds, timings, and the package's lazy names."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bark_core
+from bark_core.errors import BarkError, CheckpointError, GenerationError, InvalidInput
+from bark_core.types import MAX_SEED, GenerateOptions, Timings, check_seed, choose_seed
+
+
+def test_seeds() -> None:
+    assert [check_seed(seed) for seed in (0, 7, MAX_SEED, np.int64(3))] == [0, 7, MAX_SEED, 3]
+    assert len({choose_seed() for _ in range(50)}) == 50
+    for seed in (-1, MAX_SEED + 1, 1.0, "1", None, True):
+        with pytest.raises(InvalidInput, match="a whole number from 0 to 4294967295"):
+            check_seed(seed)
+
+
+@pytest.mark.parametrize("given", [{"min_eos_p": 0}, {"min_eos_p": 1.5}, {"min_eos_p": "x"}, {"max_seconds": -1}, {"max_seconds": float("inf")}, {"seed": -5}])
+def test_options_out_of_range(given: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput):
+        GenerateOptions(**{"seed": 0, **given})
+
+
+def test_real_time_factor() -> None:
+    assert Timings(wall_s=2.0, audio_s=4.0).rtf == 0.5
+    assert Timings(wall_s=2.0).rtf == float("inf")
+
+
+def test_errors_are_what_they_say() -> None:
+    assert issubclass(InvalidInput, ValueError) and issubclass(CheckpointError, RuntimeError) and issubclass(GenerationError, RuntimeError)
+    assert all(issubclass(each, BarkError) for each in (InvalidInput, CheckpointError, GenerationError))
+
+
+def test_importing_the_package_imports_no_torch() -> None:
+    code = (
+        "import sys, bark_core; bark_core.SAMPLE_RATE; bark_core.InvalidInput\n"
+        "print([name for name in ('torch', 'scipy', 'encodec', 'tokenizers') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_public_names_are_all_there() -> None:
+    for name in bark_core.__all__:
+        assert getattr(bark_core, name) is not None
+    assert set(bark_core.__all__) <= set(dir(bark_core))
+    with pytest.raises(AttributeError, match="no attribute 'Growl'"):
+        _ = bark_core.Growl
