@@ -56,11 +56,12 @@ class Bark:
         device: str | Mapping[str, str] = "auto",
         precision: str | Mapping[str, str] = "auto",
         on_message: Callable[[str], None] | None = None,
+        offload: bool = False,
     ) -> Bark:
         """Load "large", "small", "demo" or a checkpoint's folder; the first two are fetched where they are not yet there.
 
         `device` and `precision` are strings, or dicts by part (semantic, coarse, fine, codec). "fp32" on a CPU is the
-        exact setting. `on_message` hears of what takes long.
+        exact setting. `on_message` hears of what takes long. `offload`: only the running stage is in the GPU's memory.
         Raises: CheckpointError where it cannot be fetched or read, InvalidInput for a device or precision not to be had.
         """
         placement = plan_placement(device, precision)
@@ -73,7 +74,7 @@ class Bark:
             )
         config = checkpoint.config
         encoder = TextEncoder.load(checkpoint.load_tokenizer_file(), config.max_text_tokens)
-        runtime = Runtime(config, checkpoint.load_state, placement)
+        runtime = Runtime(config, checkpoint.load_state, placement, offload=offload)
         return cls(config, runtime, encoder, checkpoint.name, checkpoint.digest, checkpoint.voices, checkpoint.load_voice_arrays)
 
     def generate(

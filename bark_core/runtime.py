@@ -7,6 +7,7 @@ voices or files.
 from __future__ import annotations
 
 import ctypes
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -105,18 +106,27 @@ class Runtime:
     """The four models where they run. Engines are lent out, so that generations running side by side never share a cache."""
 
     def __init__(
-        self, config: BarkConfig, load_state: Callable[[str], Mapping[str, Tensor]], placement: Mapping[str, Placement], plain: bool = False
+        self,
+        config: BarkConfig,
+        load_state: Callable[[str], Mapping[str, Tensor]],
+        placement: Mapping[str, Placement],
+        plain: bool = False,
+        offload: bool = False,
     ) -> None:
         """Build every part from `load_state(part)`, one at a time, so that no two are ever held twice.
 
-        `plain`: torch's own operations only, which every faster path is checked against.
+        `plain`: torch's own operations only, which every faster path is checked against. `offload`: parts wait in the
+        host's memory and are on their device only while they run; graphs, which hold addresses, are done without.
         """
         self.config = config
         self.placement = dict(placement)
-        self._models = {part: _build(config, part, load_state(part), placement[part]) for part in PARTS}
+        self._models = {part: _build(config, part, load_state(part), placement[part], offload) for part in PARTS}
+        self._waiting: dict[str, dict[str, Tensor]] = {part: model.state_dict() for part, model in self._models.items()} if offload else {}
+        self._users: dict[str, int] = dict.fromkeys(PARTS, 0)
+        self._lock = threading.Lock()
         self._idle: dict[str, list[Engine]] = {part: [] for part in CAUSAL}
         self._library = None if plain else self._load_library()
-        self._captured = not plain and self._check_graphs()
+        self._captured = not (plain or offload) and self._check_graphs()
 
     def _load_library(self) -> ctypes.CDLL | None:
         """Return the compiled step if it is to be had and gives what torch gives, else None, with one warning."""
@@ -156,6 +166,25 @@ class Runtime:
     @property
     def codec(self) -> Codec:
         return cast(Codec, self._models["codec"])
+
+    @contextmanager
+    def present(self, part: str) -> Iterator[None]:
+        """Keep a part on its device meanwhile, where parts wait elsewhere; the last of several users at once sends it back."""
+        if not self._waiting:
+            yield
+            return
+        with self._lock:
+            self._users[part] += 1
+            self._models[part].to(self.placement[part].device)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users[part] -= 1
+                if not self._users[part]:
+                    self._idle.get(part, []).clear()
+                    # Not a copy back: the tensors that waited are still there.
+                    self._models[part].load_state_dict(self._waiting[part], assign=True)
 
     @contextmanager
     def lend_engine(self, stage: str, n_rows: int) -> Iterator[Engine]:
@@ -198,14 +227,14 @@ def _check_native(model: CausalGPT, library: ctypes.CDLL, tolerance: float) -> N
             raise NativeUnavailable(f"its {what} are off by {error:.1e} of their size, where {tolerance:.0e} is allowed")
 
 
-def _build(config: BarkConfig, part: str, state: Mapping[str, Tensor], placement: Placement) -> nn.Module:
+def _build(config: BarkConfig, part: str, state: Mapping[str, Tensor], placement: Placement, offload: bool) -> nn.Module:
     """Make a part around tensors that are already there: nothing is initialised, and nothing is copied that need not be."""
     with torch.device("meta"):
         module = make_model(config, part)
     module.load_state_dict(state, assign=True)
     if placement.precision == "int8":
         quantize_linears(module)
-    return module.requires_grad_(False).eval().to(placement.device, DTYPES[placement.precision])
+    return module.requires_grad_(False).eval().to("cpu" if offload else placement.device, DTYPES[placement.precision])
 
 
 def make_model(config: BarkConfig, part: str) -> nn.Module:

@@ -91,13 +91,17 @@ def speak(runtime: Runtime, jobs: Sequence[Job], options: GenerateOptions, n_slo
 def speak_semantic(runtime: Runtime, jobs: Sequence[Job], options: GenerateOptions, n_slots: int = 1) -> Steps[list[np.ndarray]]:
     """Return each job's semantic tokens (S,). Raises: GenerationError where every draw of one ended before its first token."""
     model, config = runtime.causal("semantic"), runtime.config
-    device = model.wpe.weight.device
+    device = runtime.placement["semantic"].device
     rows = []
     for job in jobs:
         past = None if job.voice is None else job.voice.semantic
         rows.append(SemanticRow(model, config, job.text_ids, past, job.randomness.on(device), options.max_seconds))
     total = config.max_semantic_steps * len(rows)
-    with runtime.lend_engine("semantic", min(n_slots, len(rows))) as engine, closing(run_semantic(engine, rows, options.semantic, options.min_eos_p)) as steps:
+    with (
+        runtime.present("semantic"),
+        runtime.lend_engine("semantic", min(n_slots, len(rows))) as engine,
+        closing(run_semantic(engine, rows, options.semantic, options.min_eos_p)) as steps,
+    ):
         for _ in steps:
             yield "semantic", min(sum(len(row.tokens) for row in rows), total - 1), total
     for job, row in zip(jobs, rows, strict=True):
@@ -120,13 +124,17 @@ def speak_coarse(
 ) -> Steps[list[np.ndarray]]:
     """Return the codes of codebooks 0 and 1 (2, T) for each array of semantic tokens (S,)."""
     model, config = runtime.causal("coarse"), runtime.config
-    device = model.wpe.weight.device
+    device = runtime.placement["coarse"].device
     total = sum(count_steps(config, len(tokens)) for tokens in semantic)
     rows = [
         CoarseRow(model, config, tokens, voice, source.on(device))
         for tokens, voice, source in zip(semantic, voices, randomness, strict=True)
     ]
-    with runtime.lend_engine("coarse", min(n_slots, len(rows))) as engine, closing(run_coarse(engine, rows, options)) as steps:
+    with (
+        runtime.present("coarse"),
+        runtime.lend_engine("coarse", min(n_slots, len(rows))) as engine,
+        closing(run_coarse(engine, rows, options)) as steps,
+    ):
         for _ in steps:
             yield "coarse", sum(row.n_done for row in rows), total
     return [row.codes() for row in rows]
@@ -142,10 +150,10 @@ def speak_fine(
 ) -> Steps[list[np.ndarray]]:
     """Return the codes of all codebooks (8, T) for each array of coarse codes (2, T)."""
     model, config = runtime.fine, runtime.config
-    device = model.wpe.weight.device
+    device = runtime.placement["fine"].device
     rows = [FineRow(config, codes, voice, source.on(device)) for codes, voice, source in zip(coarse, voices, randomness, strict=True)]
     total, done = (config.n_fine_codebooks - config.n_coarse_codebooks) * sum(row.n_loops for row in rows), 0
-    with closing(run_fine(model, config, rows, options, n_slots)) as steps:
+    with runtime.present("fine"), closing(run_fine(model, config, rows, options, n_slots)) as steps:
         for active in steps:
             done += len(active)
             yield "fine", done, total
@@ -160,7 +168,7 @@ def decode_audio(runtime: Runtime, fine: Sequence[np.ndarray]) -> Steps[list[np.
     codec = runtime.codec
     made = []
     for codes in fine:
-        with torch.inference_mode():
+        with runtime.present("codec"), torch.inference_mode():
             audio = codec(torch.from_numpy(codes).to(codec.codebooks.device)).float().cpu().numpy()
         if not np.isfinite(audio).all():
             raise GenerationError("The codec gave samples that are not numbers: its weights are damaged, or its precision is too low; load in fp32.")

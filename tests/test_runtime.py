@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from bark_core.config import PARTS
 from bark_core.errors import InvalidInput
 from bark_core.runtime import DTYPES, Runtime, plan_placement
+from bark_core.stages import Job, Randomness, drain, speak
+from bark_core.types import GenerateOptions
 from tests.checkpoints import random_states, tiny_config
 
 NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
@@ -75,3 +78,19 @@ def test_an_engine_is_lent_to_one_run_at_a_time_and_kept_for_the_next() -> None:
         assert again in (first, second)
     with runtime.lend_engine("coarse", 1) as other:
         assert other.n_rows == 1
+
+
+def test_offloaded_parts_come_and_go_and_speak_the_same() -> None:
+    config = tiny_config()
+    states, placement = random_states(config), plan_placement("cpu", "fp32")
+    always, offloaded = (Runtime(config, states.__getitem__, placement, plain=True, offload=offload) for offload in (False, True))
+    job = Job("…", [3, 4, 5], None, Randomness(1))
+    options = GenerateOptions(seed=1, max_seconds=0.3)
+    one = drain(speak(always, [job], options))[0]
+    for _ in range(2):
+        other = drain(speak(offloaded, [Job("…", [3, 4, 5], None, Randomness(1))], options))[0]
+        assert np.array_equal(one.fine, other.fine) and np.array_equal(one.audio, other.audio)
+    for part in PARTS:
+        held = offloaded._models[part].state_dict()
+        assert {name: tensor.data_ptr() for name, tensor in held.items()} == {name: tensor.data_ptr() for name, tensor in offloaded._waiting[part].items()}
+    assert not any(offloaded._idle.values()) and not any(offloaded._users.values())
