@@ -101,10 +101,11 @@ def test_measures_say_what_they_measure() -> None:
 def test_each_codebook_leaves_less() -> None:
     generator = torch.Generator().manual_seed(0)
     frames = torch.randn(500, 16, generator=generator)
-    quantiser = Quantiser.train(frames, 3, 16, 5, generator)
+    quantiser = Quantiser.train(frames, 3, 5, 16, 5, generator)
     codes = quantiser.encode(frames)
     left = [float((quantiser.decode(codes[: k + 1]) - frames).square().mean()) for k in range(3)]
     assert left[0] > left[1] > left[2]
+    assert not codes[3:].any()
 
 
 def test_the_semantic_batch_is_the_prompt_that_speaking_feeds(workspace: Workspace) -> None:

@@ -121,7 +121,7 @@ def measure_memory_mb(folder: Path) -> float:
 def run(workspace: Workspace, folder: Path, count: int) -> dict[str, Any]:
     """Take all figures of a checkpoint over `count` held-out sentences."""
     memory = measure_memory_mb(folder)  # first, while no other child has run
-    bark = Bark.load(folder, device="cpu", precision="fp32")
+    bark = Bark.load(folder, device="cpu")
     hear: Hear = (lambda audio, rate_hz: "") if workspace.smoke else Listener().transcribe
     texts = read_heldout()[:count]
     voices = {"no voice": None, **{f"demo_speaker_{i}": i for i in range(len(VOICES))}}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -37,18 +38,22 @@ class Quantiser:
     codebooks: Tensor
 
     @classmethod
-    def train(cls, frames: Tensor, n_codebooks: int, n_entries: int, n_rounds: int, generator: torch.Generator) -> Quantiser:
-        """Learn from log-mel frames (N, D); print how much of their variance each codebook leaves."""
+    def train(cls, frames: Tensor, n_used: int, n_codebooks: int, n_entries: int, n_rounds: int, generator: torch.Generator) -> Quantiser:
+        """Learn from log-mel frames (N, D); print how much of their variance each codebook leaves.
+
+        Only the first `n_used` codebooks are learned. The rest are zeros, whose code is always 0: what they would add is too
+        fine for a small model to guess, and a wrong guess is a noise.
+        """
         mean = frames.mean(dim=0)
         scale = (frames - mean).std()
         residual = (frames - mean) / scale
         codebooks = []
-        for k in range(n_codebooks):
+        for k in range(n_used):
             entries = k_means(residual, n_entries, n_rounds, generator)
             residual = residual - entries[nearest(residual, entries)]
             codebooks.append(entries)
             print(f"codebook {k}: {100 * float(residual.square().mean()):.2f} % of the variance left", flush=True)
-        return cls(mean, scale, torch.stack(codebooks))
+        return cls(mean, scale, F.pad(torch.stack(codebooks), (0, 0, 0, 0, 0, n_codebooks - n_used)))
 
     def encode(self, frames: Tensor) -> Tensor:
         """Return the codes (K, T) int64 of log-mel frames (T, D)."""

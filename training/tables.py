@@ -43,7 +43,7 @@ class SharedSound(nn.Module):
         super().__init__()
         self.first = first
         # Each codebook corrects the one before it and is smaller: a code's place within its own is what matters.
-        self.register_buffer("vectors", vectors / vectors.std(), persistent=False)
+        self.register_buffer("vectors", vectors / vectors.std().clamp(min=1e-6), persistent=False)
         self.projection = nn.Linear(vectors.shape[1], width, bias=False)
         nn.init.normal_(self.projection.weight, std=0.02 / vectors.shape[1] ** 0.5 * 2)
 

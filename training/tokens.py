@@ -24,6 +24,9 @@ from training.recordings import Recording, load_shard, shard_paths
 from training.speech import heard_recordings
 from training.workspace import SEED, VOICES, Workspace, argument_parser, open_workspace
 
+N_USED = 4
+"""Codebooks that hold something: with four, decoded speech is understood as well as with eight."""
+
 
 @dataclass(frozen=True, eq=False)
 class Sample:
@@ -44,7 +47,7 @@ def learn_quantiser(workspace: Workspace) -> Quantiser:
         generator = torch.Generator().manual_seed(SEED)
         frames = frames[torch.randperm(len(frames), generator=generator)[:160_000]]
         config = make_config(workspace.smoke).codec
-        quantiser = Quantiser.train(frames, config.n_codebooks, n_entries, n_rounds, generator)
+        quantiser = Quantiser.train(frames, N_USED, config.n_codebooks, n_entries, n_rounds, generator)
         if n_entries < config.codebook_size:  # a rehearsal: repeat the entries, the first is always taken
             repeats = config.codebook_size // n_entries
             quantiser = Quantiser(quantiser.mean, quantiser.scale, quantiser.codebooks.repeat(1, repeats, 1))
