@@ -66,7 +66,8 @@ class Bark:
         """
         placement = plan_placement(device, precision)
         checkpoint = open_checkpoint(name_or_path, on_message)
-        if checkpoint.is_half and "fp32" in (precision.values() if isinstance(precision, Mapping) else (precision,)):
+        # The demo was made in 16 bits: there is no other original of it.
+        if checkpoint.is_half and checkpoint.name != "demo" and "fp32" in (precision.values() if isinstance(precision, Mapping) else (precision,)):
             warnings.warn(
                 f"{checkpoint.name} was converted to 16 bits, so that even in fp32 its tokens are not the original's; "
                 "fetch it without --half for those.",

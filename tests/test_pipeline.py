@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import threading
 import warnings
@@ -18,7 +19,7 @@ from bark_core.config import PARTS
 from bark_core.runtime import Runtime, plan_placement
 from bark_core.text import TextEncoder
 from bark_core.voices import read_info
-from tests.checkpoints import letter_tokenizer, random_states, random_voice, tiny_config
+from tests.checkpoints import letter_tokenizer, random_states, random_voice, tiny_config, write_own
 
 CONFIG = tiny_config(width=64)
 STATES = random_states(CONFIG)
@@ -276,3 +277,14 @@ def test_memory_stays_flat(bark: Bark) -> None:
     for seed in range(5):
         bark.generate("Again.", seed=seed, max_seconds=0.2)
     assert count() <= before + 2
+
+
+def test_fp32_of_a_halved_checkpoint_warns_and_of_the_demo_does_not(tmp_path: Path, demo_folder: Path) -> None:
+    halved = write_own(tmp_path / "small", dataclasses.replace(CONFIG, name="small"), STATES, half=True)
+    with pytest.warns(UserWarning, match="small was converted to 16 bits, so that even in fp32 its tokens are not the original's"):
+        Bark.load(halved, device="cpu", precision="fp32")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*converted to 16 bits")
+        Bark.load(halved, device="cpu", precision="bf16")
+        bark = Bark.load(demo_folder, device="cpu", precision="fp32")
+    assert bark.name == "demo" and set(bark.voices) == {"demo_speaker_0", "demo_speaker_1"}
