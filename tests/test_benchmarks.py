@@ -1,0 +1,51 @@
+"""The benchmarks run and say what they claim to; what they find is no test's matter."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.shapes import make_config
+from benchmarks.t4_model import T4, count_prompts, predict, step_cost
+
+
+def run(root: Path, *arguments: str) -> dict[str, Any]:
+    """Run a benchmark; return the JSON document of its last line."""
+    done = subprocess.run([sys.executable, "-m", *arguments], cwd=root, capture_output=True, text=True, timeout=550, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_bench_measures_every_stage_of_the_demo(root: Path) -> None:
+    document = run(root, "benchmarks.bench", "--model", "demo", "--precisions", "fp32", "int8", "--batches", "1", "2", "--runs", "1")
+    assert [(row["precision"], row["batch"]) for row in document["rows"]] == [("fp32", 1), ("fp32", 2), ("int8", 1), ("int8", 2)]
+    for row in document["rows"]:
+        assert set(row["seconds"]) == {"semantic", "coarse", "fine", "codec"} and min(row["seconds"].values()) > 0
+        assert row["peak_gb"] > 0.1 and row["decode"]["tokens_per_s"] > 0
+    assert document["machine"]["read_gb_s"] > 0
+
+
+def test_accuracy_leads_every_precision_along_the_same_tokens(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "one.txt").write_text("One sentence.\n", encoding="utf-8")
+    document = run(root, "benchmarks.accuracy", "--sentences", str(tmp_path / "one.txt"), "--precisions", "fp32", "bf16")
+    by_precision = {(row["precision"], row["stage"]): row for row in document["rows"]}
+    for stage in ("semantic", "coarse", "fine"):
+        exact, rounded = by_precision["fp32", stage], by_precision["bf16", stage]
+        assert exact["same_draw"] == exact["same_best"] == 1 and exact["error"] == 0 and exact["steps"] == rounded["steps"] > 0
+        assert 0 < rounded["error"] < 0.1 and rounded["same_draw"] > 0.8
+
+
+def test_the_cost_model_counts_what_the_models_hold() -> None:
+    small, large = make_config("small"), make_config("large")
+    n_bytes, flops = step_cost(large.coarse, 1024, 600, 1, "fp16")
+    assert n_bytes == 2 * (12 * 24 * 1024**2 + 1024 * 1024 + 2 * 24 * 600 * 1024)
+    assert flops == pytest.approx(n_bytes, rel=0.05), "a step of one row in 16 bits computes about one FLOP a byte"
+    assert sum(n_new for n_new, _ in count_prompts(small)) == 2031
+    costs = predict(large, T4, "fp16", 1)
+    assert 1.9e-3 * 250 < costs["semantic"].seconds < 1.5 * 1.9e-3 * 250
+    assert costs["fine"].seconds == pytest.approx(costs["fine"].flops / 65e12)
