@@ -25,7 +25,7 @@ from bark_core.text import TextEncoder
 from bark_core.types import GenerateOptions, History, SamplingOptions, check_seed, choose_seed
 from bark_core.voices import Voice, check_tokens, describe_voice, resolve_voice
 
-VoiceLike = str | os.PathLike[str] | History | None
+VoiceLike = str | os.PathLike[str] | History | Mapping[str, Any] | None
 SeedLike = int | torch.Generator | None
 T = TypeVar("T")
 
@@ -94,9 +94,9 @@ class Bark:
     ) -> Generation:
         """Speak a text of at most 256 tokens, some 13 seconds of speech.
 
-        `voice`: a preset of this checkpoint, a path to an .npz or to a WAV of ours, a Voice, or None for any. `seed`: 0 to
-        2**32 - 1, chosen and reported where None; in fp32 on a CPU it draws the original's tokens. Temperatures from 0
-        (greedy) up. `top_k` and `top_p` filter the semantic and coarse stages. `max_seconds` bounds the speech.
+        `voice`: a preset of this checkpoint, a path to an .npz or to a WAV of ours, a Voice or a dict of its arrays, or
+        None for any. `seed`: 0 to 2**32 - 1, chosen and reported where None; in fp32 on a CPU it draws the original's
+        tokens. Temperatures from 0 (greedy) up. `top_k` and `top_p` filter the semantic and coarse stages. `max_seconds` bounds the speech.
         Raises: InvalidInput for anything out of range, GenerationError where the model would not begin to speak.
         """
         return self.generate_batch(

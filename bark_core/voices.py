@@ -164,17 +164,19 @@ def check_tokens(values: Any, name: str, n_rows: int | None, vocab_size: int) ->
 
 
 def resolve_voice(
-    voice: str | os.PathLike[str] | History | None,
+    voice: str | os.PathLike[str] | History | Mapping[str, Any] | None,
     config: BarkConfig,
     present: Sequence[str],
     load_preset: Callable[[str], Mapping[str, Any]],
     owner: str,
 ) -> Voice | None:
-    """Return the voice that a caller named (a preset of `owner`, a path, a Voice), checked against `config`; None for none."""
+    """Return the voice that a caller gave (a preset of `owner`, a path, a Voice, a dict of arrays), checked against `config`; None for none."""
     if voice is None:
         return None
     if isinstance(voice, History):
-        return Voice.from_arrays(Voice(voice.semantic, voice.coarse, voice.fine).arrays(), "This voice", config)
+        voice = Voice(voice.semantic, voice.coarse, voice.fine).arrays()
+    if isinstance(voice, Mapping):
+        return Voice.from_arrays(voice, "This voice", config)
     if isinstance(voice, os.PathLike) or (isinstance(voice, str) and voice.lower().endswith((".npz", ".wav"))):
         return Voice.from_arrays(_read_file(voice)[0], str(voice), config)
     if not isinstance(voice, str):

@@ -131,7 +131,7 @@ def test_a_generation_is_a_voice_in_memory_as_npz_and_as_wav(bark: Bark, tmp_pat
     first = bark.generate("Speak first.", seed=1, max_seconds=2.0)
     first.save(tmp_path / "first.wav")
     first.voice.save(tmp_path / "first.npz")
-    ways: list[Any] = [first.voice, tmp_path / "first.wav", str(tmp_path / "first.npz"), Voice(first.semantic, first.coarse, first.fine)]
+    ways: list[Any] = [first.voice, tmp_path / "first.wav", str(tmp_path / "first.npz"), Voice(first.semantic, first.coarse, first.fine), first.voice.arrays()]
     made = [bark.generate("Then this.", voice=way, seed=2, max_seconds=0.5) for way in ways]
     assert all(same(each, made[0]) for each in made)
     assert not same(made[0], bark.generate("Then this.", seed=2, max_seconds=0.5))
