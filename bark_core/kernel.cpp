@@ -6,9 +6,7 @@
 #include "kernel_math.hpp"
 
 #include <atomic>
-#include <condition_variable>
 #include <functional>
-#include <mutex>
 #include <thread>
 
 extern "C" {
@@ -28,7 +26,8 @@ struct Model {
 
 namespace {
 
-// Threads that share a call. They wait a moment where they are, since the next call comes soon, and then sleep.
+// Threads that share a call. One that waits spins for a moment, since the others are mostly about to come, and then
+// sleeps: on a busy machine whoever is waited for may not be running at all.
 class Pool {
   public:
     explicit Pool(int n) : n(n) {
@@ -36,12 +35,12 @@ class Pool {
     }
     ~Pool() {
         stopping = true;
-        announce();
+        advance(call);
         for (auto &thread : threads) thread.join();
     }
     void run(const std::function<void(int)> &work) {
         task = &work;
-        announce();
+        advance(call);
         work(0);
         meet();
     }
@@ -50,41 +49,37 @@ class Pool {
         const int now = phase.load(std::memory_order_acquire);
         if (arrived.fetch_add(1, std::memory_order_acq_rel) == n - 1) {
             arrived.store(0, std::memory_order_relaxed);
-            phase.store(now + 1, std::memory_order_release);
-            return;
+            advance(phase);
+        } else {
+            await(phase, now);
         }
-        for (int spin = 0; phase.load(std::memory_order_acquire) == now; spin++) pause(spin);
     }
     const int n;
 
   private:
-    static constexpr int SPINS = 4000;
-    static void pause(int spin) {
-        if (spin > SPINS) std::this_thread::yield();
-#if defined(__x86_64__)
-        else __builtin_ia32_pause();
-#endif
+    static constexpr int SPINS = 2000;
+    static void advance(std::atomic<int> &counter) {
+        counter.fetch_add(1, std::memory_order_acq_rel);
+        counter.notify_all();
     }
-    void announce() {
-        { std::lock_guard<std::mutex> hold(lock); call++; }
-        wake.notify_all();
+    static void await(std::atomic<int> &counter, int seen) {
+        for (int spin = 0; spin < SPINS; spin++) {
+            if (counter.load(std::memory_order_acquire) != seen) return;
+#if defined(__x86_64__)
+            __builtin_ia32_pause();
+#endif
+        }
+        counter.wait(seen, std::memory_order_acquire);
     }
     void serve(int index) {
-        for (int seen = 0;;) {
-            for (int spin = 0; call.load(std::memory_order_acquire) == seen && spin < SPINS; spin++) pause(spin);
-            if (call.load(std::memory_order_acquire) == seen) {
-                std::unique_lock<std::mutex> hold(lock);
-                wake.wait(hold, [&] { return call.load() != seen; });
-            }
-            seen = call.load();
+        for (int seen = 0;; seen++) {
+            await(call, seen);
             if (stopping) return;
             (*task)(index);
             meet();
         }
     }
     std::vector<std::thread> threads;
-    std::mutex lock;
-    std::condition_variable wake;
     std::atomic<int> call{0}, arrived{0}, phase{0};
     std::atomic<bool> stopping{false};
     const std::function<void(int)> *task = nullptr;

@@ -23,7 +23,7 @@ from bark_core.quantize import Int8Linear
 from bark_core.transformer import Block, CausalGPT
 
 SOURCES = ("kernel.cpp", "kernel_math.hpp")
-FLAGS = ["-O3", "-march=native", "-std=c++17", "-pthread", "-fopenmp-simd", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"]
+FLAGS = ["-O3", "-march=native", "-std=c++20", "-pthread", "-fopenmp-simd", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"]
 KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}
 HEAD_WIDTHS = (32, 64)
 MAX_INPUTS = 8192
