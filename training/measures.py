@@ -23,9 +23,10 @@ def mel_distance(made: np.ndarray, real: np.ndarray) -> float:
 
 
 def leading_silence_s(audio: np.ndarray) -> float:
-    """Return the seconds before audio (N,) first reaches a fiftieth of its peak."""
-    loud = np.abs(audio) > np.abs(audio).max() / 50
-    return float(np.argmax(loud)) / SAMPLE_RATE
+    """Return the seconds before audio (N,) first reaches a twentieth of its loudest, by the root mean square over 10 ms."""
+    block = SAMPLE_RATE // 100
+    loudness = np.sqrt(np.square(audio[: len(audio) // block * block]).reshape(-1, block).mean(axis=1))
+    return float(np.argmax(loudness > loudness.max() / 20)) * block / SAMPLE_RATE
 
 
 def largest_step(audio: np.ndarray) -> float:
