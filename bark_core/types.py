@@ -12,10 +12,13 @@ from bark_core.errors import InvalidInput
 
 MAX_SEED = 2**32 - 1
 
+MIN_TEMPERATURE = 1e-3
+"""Below this, logits divided by it leave what float32 holds; 0 says what is meant."""
+
 
 @dataclass(frozen=True)
 class SamplingOptions:
-    """How one stage draws: `temperature` from 0 (greedy) up, `top_k` from 1 up or None, `top_p` over 0 to 1 or None."""
+    """How one stage draws: `temperature` 0 (greedy) or from 0.001 up, `top_k` from 1 up or None, `top_p` over 0 to 1 or None."""
 
     temperature: float = 0.7
     top_k: int | None = None
@@ -24,6 +27,8 @@ class SamplingOptions:
     def __post_init__(self) -> None:
         if not _is_number(self.temperature) or not 0 <= self.temperature < math.inf:
             raise InvalidInput(f"A temperature of {self.temperature!r} was given; it must be a number from 0 (greedy) up; 0.7 is usual.")
+        if 0 < self.temperature < MIN_TEMPERATURE:
+            raise InvalidInput(f"A temperature of {self.temperature!r} was given, which is too small to divide by; give 0 (greedy) or at least {MIN_TEMPERATURE}.")
         if self.top_k is not None and (not _is_whole(self.top_k) or self.top_k < 1):
             raise InvalidInput(f"top_k was {self.top_k!r}; it must be a whole number from 1 up, or left out.")
         if self.top_p is not None and (not _is_number(self.top_p) or not 0 < self.top_p <= 1):

@@ -79,6 +79,14 @@ def test_draw_is_the_originals(temperature: float) -> None:
         assert int(index) == wanted and torch.equal(probs[0], wanted_probs)
 
 
+def test_the_smallest_temperature_is_as_good_as_greedy() -> None:
+    noise = draw_noise(torch.empty(10_001), torch.Generator().manual_seed(0))
+    for seed in range(50):
+        logits = make_logits(seed, scale=30.0)
+        index, probs = draw(logits, SamplingOptions(1e-3), noise)
+        assert int(index) == int(logits.argmax()) and bool(probs.isfinite().all())
+
+
 def test_greedy_takes_the_best_and_no_noise() -> None:
     logits = make_logits(3)
     index, probs = draw(logits, SamplingOptions(0, top_k=5), None)
@@ -93,7 +101,7 @@ def test_sixteen_bit_logits_are_drawn_from_in_float32() -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [{"temperature": -1}, {"temperature": float("inf")}, {"temperature": True}, {"top_k": 0}, {"top_k": 2.0}, {"top_p": 0}, {"top_p": 1.01}]
+    "given", [{"temperature": -1}, {"temperature": 1e-45}, {"temperature": 1e-4}, {"temperature": float("inf")}, {"temperature": True}, {"top_k": 0}, {"top_k": 2.0}, {"top_p": 0}, {"top_p": 1.01}]
 )
 def test_options_out_of_range_are_sentences(given: dict[str, float]) -> None:
     with pytest.raises(InvalidInput, match=next(iter(given.values())).__repr__()):
