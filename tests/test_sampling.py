@@ -100,9 +100,14 @@ def test_sixteen_bit_logits_are_drawn_from_in_float32() -> None:
     assert draw(logits, SamplingOptions(0.7), noise)[1].dtype == torch.float32
 
 
-@pytest.mark.parametrize(
-    "given", [{"temperature": -1}, {"temperature": 1e-45}, {"temperature": 1e-4}, {"temperature": float("inf")}, {"temperature": True}, {"top_k": 0}, {"top_k": 2.0}, {"top_p": 0}, {"top_p": 1.01}]
-)
+OUT_OF_RANGE = [
+    *({"temperature": value} for value in (-1, 1e-45, 1e-4, float("inf"), True)),
+    *({"top_k": value} for value in (0, 2.0)),
+    *({"top_p": value} for value in (0, 1.01)),
+]
+
+
+@pytest.mark.parametrize("given", OUT_OF_RANGE)
 def test_options_out_of_range_are_sentences(given: dict[str, float]) -> None:
     with pytest.raises(InvalidInput, match=next(iter(given.values())).__repr__()):
         SamplingOptions(**given)  # pyright: ignore[reportArgumentType]
