@@ -54,6 +54,7 @@ def measure(bark: Bark, batch: int, voice: str | None, runs: int, forced: bool) 
 def measure_decode(bark: Bark, batch: int, first: int = 513, steps: int = 250) -> dict[str, float]:
     """Step the coarse model at contexts from `first` on; return tokens a second in all, and GB/s of weights, head and cache read."""
     with bark.runtime.lend_engine("coarse", batch) as engine:
+        first = min(first, engine.model.config.block_size - steps)
         seconds = [_time_step(engine, batch, first + k) for k in range(steps)]
         config, itemsize = engine.model.config, engine.cache.keys.element_size()
     step_s = statistics.median(seconds)
