@@ -10,11 +10,21 @@ import sys
 import types
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bark_core.config import CodecConfig
+
+_RECURRENT = 2
+"""Layers of the decoder up to the recurrent one, which remembers all that came before."""
+
+_LOOK_BACK = 3
+"""Frames that the layers behind it look back at most: one in each upsampling, and less than two in all else."""
+
+_BLOCK = 64
+"""Frames decoded in one go, 0.85 s: what they need stays in the processor's caches."""
 
 
 def import_seanet() -> Any:
@@ -67,5 +77,16 @@ class Codec(nn.Module):
         return vectors.T[None]
 
     def forward(self, codes: Tensor) -> Tensor:
-        """Decode codes (K', T) in one pass; return samples (320 T,), not clamped: values beyond ±1 occur."""
-        return self.decoder(self.embed(codes))[0, 0]
+        """Decode codes (K', T); return samples (320 T,), not clamped: values beyond ±1 occur.
+
+        What comes behind the recurrent layer looks back less than three frames, so it is run in blocks, each fed a little of
+        what was before it: long audio then takes no more memory than short.
+        """
+        layers: Any = self.decoder.model
+        remembered = layers[:_RECURRENT](self.embed(codes))  # (1, C, T)
+        hop, blocks = int(np.prod(self.config.ratios)), list[Tensor]()
+        for begin in range(0, codes.shape[1], _BLOCK):
+            before = min(begin, _LOOK_BACK)
+            made = layers[_RECURRENT:](remembered[..., begin - before : begin + _BLOCK])
+            blocks.append(made[0, 0, before * hop :])
+        return torch.cat(blocks)

@@ -22,8 +22,9 @@ from bark_core.config import PARTS, STAGES, BarkConfig
 from bark_core.decode import Engine
 from bark_core.errors import InvalidInput
 from bark_core.graphs import GraphEngine, GraphsUnavailable, check_graphs
+from bark_core.memory import release_pages, trim_heap
 from bark_core.native import NativeEngine, NativeUnavailable, load_library
-from bark_core.quantize import quantize_linears
+from bark_core.quantize import StoredEmbedding, quantize_linears
 from bark_core.transformer import CausalGPT, FineGPT
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.bfloat16}
@@ -169,9 +170,17 @@ class Runtime:
 
     @contextmanager
     def present(self, part: str) -> Iterator[None]:
-        """Keep a part on its device meanwhile, where parts wait elsewhere; the last of several users at once sends it back."""
+        """Keep a part on its device meanwhile, where parts wait elsewhere; the last of several users at once sends it back.
+
+        What it needed in passing goes back to the system, so that a peak of memory is the largest stage's, not the sum of all.
+        """
         if not self._waiting:
-            yield
+            try:
+                yield
+            finally:
+                trim_heap()
+                if isinstance(table := getattr(self._models[part], "wte", None), StoredEmbedding):
+                    release_pages(table.table)
             return
         with self._lock:
             self._users[part] += 1
@@ -232,9 +241,22 @@ def _build(config: BarkConfig, part: str, state: Mapping[str, Tensor], placement
     with torch.device("meta"):
         module = make_model(config, part)
     module.load_state_dict(state, assign=True)
+    dtype, device = DTYPES[placement.precision], torch.device("cpu") if offload else placement.device
     if placement.precision == "int8":
-        quantize_linears(module)
-    return module.requires_grad_(False).eval().to("cpu" if offload else placement.device, DTYPES[placement.precision])
+        quantize_linears(module, release_pages)
+    if isinstance(module, CausalGPT) and isinstance(module.wte, nn.Embedding) and placement.device.type == "cpu" and module.wte.weight.dtype != dtype:
+        module.wte = StoredEmbedding(module.wte.weight.detach(), dtype)
+    module.load_state_dict({name: _convert(tensor, device, dtype) for name, tensor in module.state_dict().items()}, assign=True)
+    trim_heap()
+    return module.requires_grad_(False).eval()
+
+
+def _convert(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Return a tensor where it is to be, and let go of where it was: so that weights are never held twice."""
+    converted = tensor.to(device, dtype if tensor.is_floating_point() else tensor.dtype)
+    if converted is not tensor:
+        release_pages(tensor)
+    return converted
 
 
 def make_model(config: BarkConfig, part: str) -> nn.Module:

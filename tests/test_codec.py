@@ -15,7 +15,8 @@ CONFIG = CodecConfig(n_filters=4)
 
 
 @torch.inference_mode()
-def test_folded_weights_decode_as_encodec_does() -> None:
+@pytest.mark.parametrize("frames", [50, 65, 150])
+def test_folded_weights_decode_in_blocks_as_encodec_does_in_one(frames: int) -> None:
     torch.manual_seed(3)
     theirs = import_seanet().SEANetDecoder(n_filters=4, ratios=[8, 5, 4, 2], lstm=2, norm="weight_norm", causal=True).eval()
     for parameter in theirs.parameters():
@@ -28,10 +29,10 @@ def test_folded_weights_decode_as_encodec_does() -> None:
             state[f"decoder.{name}"] = tensor
     codec = Codec(CONFIG)
     codec.load_state_dict({**state, "codebooks": torch.randn(8, 1024, 128)})
-    codes = torch.randint(0, 1024, (8, 50))
+    codes = torch.randint(0, 1024, (8, frames))
     wanted = theirs(torch.stack([codec.codebooks[k][codes[k]] for k in range(8)]).sum(0).T[None])[0, 0]
     torch.testing.assert_close(codec(codes), wanted, rtol=1e-6, atol=1e-6)
-    assert wanted.shape == (50 * 320,) and float(wanted.std()) > 0
+    assert wanted.shape == (frames * 320,) and float(wanted.std()) > 0
 
 
 @pytest.mark.parametrize("frames", [1, 2, 7, 75])

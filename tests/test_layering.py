@@ -19,7 +19,7 @@ ROWS = (
     ("transformer", "quantize"),
     ("decode", "native", "graphs"),
     ("semantic", "coarse", "fine"),
-    ("voices", "registry", "tensorfiles", "hashes", "fetch", "sizes", "states", "layouts", "convert", "checkpoint", "runtime"),
+    ("memory", "voices", "registry", "tensorfiles", "hashes", "fetch", "sizes", "states", "layouts", "convert", "checkpoint", "runtime"),
     ("stages", "generation", "pipeline"),
     ("cli", "__main__"),
 )

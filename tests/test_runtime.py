@@ -61,12 +61,21 @@ def test_weights_are_taken_as_they_are_and_cast_once() -> None:
     config = tiny_config()
     states = random_states(config)
     exact = Runtime(config, states.__getitem__, plan_placement("cpu", "fp32"), plain=True)
-    assert exact.causal("coarse").wte.weight.data_ptr() == states["coarse"]["wte.weight"].data_ptr()
+    assert exact.causal("coarse").wpe.weight.data_ptr() == states["coarse"]["wpe.weight"].data_ptr()
     for precision in ("bf16", "int8"):
         made = Runtime(config, states.__getitem__, plan_placement("cpu", precision), plain=True)
-        assert made.causal("semantic").wte.weight.dtype == made.fine.wpe.weight.dtype == DTYPES[precision]
+        assert made.causal("semantic").wpe.weight.dtype == made.fine.wpe.weight.dtype == DTYPES[precision]
         assert made.codec.codebooks.dtype == torch.float32
     assert states["coarse"]["wte.weight"].dtype == torch.float32
+
+
+def test_token_tables_are_cast_row_by_row() -> None:
+    config = tiny_config()
+    states = random_states(config)
+    model = Runtime(config, states.__getitem__, plan_placement("cpu", "bf16"), plain=True).causal("semantic")
+    assert "wte.weight" not in model.state_dict()
+    ids = torch.tensor([[0, 3], [5, 1]])
+    assert torch.equal(model.embed(ids), states["semantic"]["wte.weight"].bfloat16()[ids])
 
 
 def test_an_engine_is_lent_to_one_run_at_a_time_and_kept_for_the_next() -> None:
