@@ -93,11 +93,28 @@ Range share(int n, int unit, int thread, int n_threads) {
     return {int(units * thread / n_threads) * unit, int(units * (thread + 1) / n_threads) * unit};
 }
 
+// A row looks back on blocks of so many positions, each by itself, whatever else is going on: threads share them out evenly,
+// and what a row finds never depends on how many rows or threads there are.
+const int BLOCK = 64;
+
+struct Block { int row, index, count; };
+
 // The rows' state during a step, shared by all threads: each writes its own columns and meets the others before reading theirs.
 struct State {
-    std::vector<float> x, qkv, gathered, wide;
-    State(const float *from, int n_rows, int C)
-        : x(from, from + size_t(n_rows) * C), qkv(size_t(n_rows) * 3 * C), gathered(size_t(n_rows) * C), wide(size_t(n_rows) * 4 * C) {}
+    Room<float> x, qkv, made, wide, found;
+    std::vector<Block> blocks;  // by rows
+    std::vector<int> firsts;    // each row's first block, and the end
+    State(const float *from, int n_rows, int C, int H, const int64_t *positions)
+        : x(from, from + size_t(n_rows) * C), qkv(size_t(n_rows) * 3 * C), made(size_t(n_rows) * C), wide(size_t(n_rows) * 4 * C) {
+        for (int r = 0; r < n_rows; r++) {
+            firsts.push_back(int(blocks.size()));
+            for (int at = 0; at <= positions[r]; at += BLOCK) blocks.push_back({r, at / BLOCK, std::min(BLOCK, int(positions[r]) + 1 - at)});
+        }
+        firsts.push_back(int(blocks.size()));
+        found.resize(blocks.size() * stride(C, H));
+    }
+    // What a block finds: sums (C), largest scores (H), sums of exponentials (H).
+    static int64_t stride(int C, int H) { return (C + 2 * H + 15) / 16 * 16; }
 };
 
 // What one thread does in a step.
@@ -107,18 +124,20 @@ class Worker {
 
   public:
     Worker(Pool &pool, const Model &m, int n_rows, const int64_t *positions, State &s, int thread)
-        : pool(pool), m(m), n_rows(n_rows), positions(positions), s(s), C(m.width), D(m.width / m.n_head), heads(share(C, D, thread, pool.n)),
-          narrow(share(C, 16, thread, pool.n)), wide(share(4 * C, 16, thread, pool.n)), normed(C), worths(n_rows), acts(size_t(n_rows) * 4 * C) {}
+        : pool(pool), m(m), n_rows(n_rows), positions(positions), s(s), C(m.width), H(m.n_head), D(C / H),
+          blocks(share(int(s.blocks.size()), 1, thread, pool.n)), narrow(share(C, 16, thread, pool.n)), wide(share(4 * C, 16, thread, pool.n)),
+          normed(C), worths(n_rows), scores(size_t(H) * BLOCK), acts(size_t(n_rows) * 4 * C) {}
 
     void run() {
         for (int layer = 0; layer < m.n_layer; layer++) {
             const Layer &l = m.layers[layer];
             pack_normed(l.norm1_weight, l.norm1_bias);
-            // A thread makes q, k and v of its own heads, so that it can attend without waiting for the others.
-            for (int part = 0; part < 3; part++) times(l.qkv, C, {part * C + heads.first, part * C + heads.last}, s.qkv, 3 * C);
-            for (int r = 0; r < n_rows; r++) look_back(layer, r);
+            for (int part = 0; part < 3; part++) times(l.qkv, C, {part * C + narrow.first, part * C + narrow.last}, s.qkv, 3 * C);
+            store(layer);
             pool.meet();
-            pack_rows(s.gathered, C);
+            for (int b = blocks.first; b < blocks.last; b++) look_back(layer, b);
+            pool.meet();
+            pack_gathered();
             times(l.project, C, narrow, s.wide, 4 * C);
             add(s.wide, 4 * C);
             pool.meet();
@@ -128,14 +147,14 @@ class Worker {
                 for (int o = wide.first; o < wide.last; o++) s.wide[size_t(r) * 4 * C + o] = gelu(s.wide[size_t(r) * 4 * C + o]);
             pool.meet();
             pack_rows(s.wide, 4 * C);
-            times(l.narrow, 4 * C, narrow, s.gathered, C);
-            add(s.gathered, C);
+            times(l.narrow, 4 * C, narrow, s.made, C);
+            add(s.made, C);
             pool.meet();
         }
     }
 
   private:
-    void pack_rows(const std::vector<float> &from, int n) {
+    void pack_rows(const Room<float> &from, int n) {
         for (int r = 0; r < n_rows; r++) pack<K>(from.data() + size_t(r) * n, n, r, n_rows, acts.data(), worths.data());
     }
     void pack_normed(const float *weight, const float *bias) {
@@ -144,26 +163,43 @@ class Worker {
             pack<K>(normed.data(), C, r, n_rows, acts.data(), worths.data());
         }
     }
-    void times(const Linear &linear, int n, Range outputs, std::vector<float> &out, int64_t stride) {
+    void times(const Linear &linear, int n, Range outputs, Room<float> &out, int64_t stride) {
         multiply<K>(linear, acts.data(), worths.data(), n_rows, n, outputs.first, outputs.last, out.data(), stride);
     }
-    void add(const std::vector<float> &from, int64_t stride) {
+    void add(const Room<float> &from, int64_t stride) {
         for (int r = 0; r < n_rows; r++)
             for (int o = narrow.first; o < narrow.last; o++) s.x[size_t(r) * C + o] += from[r * stride + o];
     }
-    // Store row r's new key and value, and gather what its own heads find up to there.
-    void look_back(int layer, int r) {
-        const int64_t row = layer * m.layer_stride + r * m.row_stride + heads.first, here = row + positions[r] * C;
-        Cached *keys = static_cast<Cached *>(m.keys), *values = static_cast<Cached *>(m.values);
-        const float *q = s.qkv.data() + size_t(r) * 3 * C + heads.first;
-        const int n = heads.last - heads.first, n_heads = n / D, n_keys = int(positions[r]) + 1;
-        for (int i = 0; i < n; i++) {
-            K::write(keys + here + i, q[C + i]);
-            K::write(values + here + i, q[2 * C + i]);
+    // Store this thread's part of every row's new key and value.
+    void store(int layer) {
+        for (int r = 0; r < n_rows; r++) {
+            const int64_t here = layer * m.layer_stride + r * m.row_stride + positions[r] * C;
+            const float *made = s.qkv.data() + size_t(r) * 3 * C;
+            for (int o = narrow.first; o < narrow.last; o++) {
+                K::write(static_cast<Cached *>(m.keys) + here + o, made[C + o]);
+                K::write(static_cast<Cached *>(m.values) + here + o, made[2 * C + o]);
+            }
         }
-        float *out = s.gathered.data() + size_t(r) * C + heads.first;
-        if (D == 64) attend<K, 64>(q, keys + row, values + row, C, n_heads, n_keys, scores, out);
-        else attend<K, 32>(q, keys + row, values + row, C, n_heads, n_keys, scores, out);
+    }
+    // Find what one block of positions says to its row.
+    void look_back(int layer, int b) {
+        const Block &block = s.blocks[b];
+        const int64_t first = layer * m.layer_stride + block.row * m.row_stride + int64_t(block.index) * BLOCK * C;
+        const Cached *keys = static_cast<const Cached *>(m.keys) + first, *values = static_cast<const Cached *>(m.values) + first;
+        const float *q = s.qkv.data() + size_t(block.row) * 3 * C;
+        if (b == blocks.first || block.index == 0)
+            for (int i = 0; i < C; i += 32) K::arrange(q + i, normed.data() + i);
+        float *sums = s.found.data() + b * State::stride(C, H), *most = sums + C, *total = most + H;
+        const auto run = D == 64 ? attend<K, 64> : attend<K, 32>;
+        run(normed.data(), keys, values, H, block.count, most, total, sums, scores.data());
+    }
+    void pack_gathered() {
+        for (int r = 0; r < n_rows; r++) {
+            const float *sums = s.found.data() + s.firsts[r] * State::stride(C, H), *most = sums + C, *total = most + H;
+            const auto join = D == 64 ? join_blocks<K, 64> : join_blocks<K, 32>;
+            join(most, total, sums, s.firsts[r + 1] - s.firsts[r], State::stride(C, H), H, normed.data());
+            pack<K>(normed.data(), C, r, n_rows, acts.data(), worths.data());
+        }
     }
 
     Pool &pool;
@@ -171,15 +207,15 @@ class Worker {
     const int n_rows;
     const int64_t *positions;
     State &s;
-    const int C, D;
-    const Range heads, narrow, wide;
-    std::vector<float> normed, worths, scores;
-    std::vector<typename K::Act> acts;
+    const int C, H, D;
+    const Range blocks, narrow, wide;
+    Room<float> normed, worths, scores;
+    Room<typename K::Act> acts;
 };
 
 template <typename K>
 void step(Pool &pool, const Model &m, int n_rows, const float *x, const int64_t *positions, float *hidden) {
-    State state(x, n_rows, m.width);
+    State state(x, n_rows, m.width, m.n_head, positions);
     pool.run([&](int thread) { Worker<K>(pool, m, n_rows, positions, state, thread).run(); });
     for (int r = 0; r < n_rows; r++)
         layer_norm(state.x.data() + size_t(r) * m.width, m.norm_weight, m.norm_bias, hidden + size_t(r) * m.width, m.width);
@@ -187,8 +223,8 @@ void step(Pool &pool, const Model &m, int n_rows, const float *x, const int64_t 
 
 template <typename K>
 void product(Pool &pool, const Linear &linear, int n_rows, int n, int count, const float *x, float *out) {
-    std::vector<typename K::Act> acts(size_t(n_rows) * n);
-    std::vector<float> worths(n_rows);
+    Room<typename K::Act> acts(size_t(n_rows) * n);
+    Room<float> worths(n_rows);
     for (int r = 0; r < n_rows; r++) pack<K>(x + size_t(r) * n, n, r, n_rows, acts.data(), worths.data());
     pool.run([&](int thread) {
         const Range mine = share(count, 1, thread, pool.n);

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <new>
 #include <vector>
 #if defined(__AVX512F__)
 #include <immintrin.h>
@@ -21,13 +22,23 @@ typedef uint32_t Words __attribute__((vector_size(64)));
 typedef uint16_t Halves __attribute__((vector_size(32)));
 
 const int GROUP = 8;  // rows that one pass over the weights serves: as many as have room in registers
-const int AHEAD = 8;  // positions by which keys and values are asked for in advance
 
 struct Linear {
     const void *weight;  // (outputs, inputs)
     const float *scale;  // (outputs,) with 8-bit weights, else null
     const float *bias;   // (outputs,) or null
 };
+
+// A vector whose first value begins a cache line, so that no read of 64 bytes touches two of them.
+template <typename T> struct AtLine {
+    typedef T value_type;
+    AtLine() = default;
+    template <typename U> AtLine(const AtLine<U> &) {}
+    T *allocate(size_t n) { return static_cast<T *>(::operator new(n * sizeof(T), std::align_val_t(64))); }
+    void deallocate(T *p, size_t) { ::operator delete(p, std::align_val_t(64)); }
+    bool operator==(const AtLine &) const { return true; }
+};
+template <typename T> using Room = std::vector<T, AtLine<T>>;
 
 template <typename V, typename T> inline V load(const T *from) {
     V v;
@@ -40,6 +51,9 @@ inline uint16_t to_bf16(float x) {
     std::memcpy(&bits, &x, 4);
     return uint16_t((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
+
+// 32 values as they are read at once, in two vectors: which lane holds which is the kind's affair (see `arrange`).
+struct Pair { Floats low, high; };
 
 inline Floats widen(Halves halves) {
     const Words words = __builtin_convertvector(halves, Words) << 16;
@@ -85,7 +99,9 @@ struct Fp32 {
         for (int k = 0; k < n; k += STEP, out += hop) std::memcpy(out, x + k, STEP * sizeof(float));
         return 1.f;
     }
-    static Floats read(const Cached *c) { return load<Floats>(c); }
+    static Pair read(const Cached *c) { return {load<Floats>(c), load<Floats>(c + 16)}; }
+    static void arrange(const float *from, float *to) { std::memcpy(to, from, 32 * sizeof(float)); }
+    static void restore(const float *from, float *to) { std::memcpy(to, from, 32 * sizeof(float)); }
     static void write(Cached *c, float x) { *c = x; }
 };
 
@@ -108,7 +124,17 @@ struct Bf16 {
             for (int i = 0; i < STEP; i++) out[i] = to_bf16(x[k + i]);
         return 1.f;
     }
-    static Floats read(const Cached *c) { return widen(load<Halves>(c)); }
+    // Neighbours share a word of 32 bits: to shift or to mask it makes 16 floats of it in one instruction.
+    static Pair read(const Cached *c) {
+        const Words words = load<Words>(c), low = words << 16, high = words & 0xffff0000u;
+        return {load<Floats>(&low), load<Floats>(&high)};
+    }
+    static void arrange(const float *from, float *to) {
+        for (int i = 0; i < 16; i++) to[i] = from[2 * i], to[16 + i] = from[2 * i + 1];
+    }
+    static void restore(const float *from, float *to) {
+        for (int i = 0; i < 16; i++) to[2 * i] = from[i], to[2 * i + 1] = from[16 + i];
+    }
     static void write(Cached *c, float x) { *c = to_bf16(x); }
 };
 
@@ -142,7 +168,9 @@ struct Int8 {
             for (int i = 0; i < STEP; i++) out[i] = int16_t(std::nearbyint(x[k + i] * up));
         return most / 32767.f;
     }
-    static Floats read(const Cached *c) { return Bf16::read(c); }
+    static Pair read(const Cached *c) { return Bf16::read(c); }
+    static void arrange(const float *from, float *to) { Bf16::arrange(from, to); }
+    static void restore(const float *from, float *to) { Bf16::restore(from, to); }
     static void write(Cached *c, float x) { Bf16::write(c, x); }
 };
 
@@ -193,7 +221,7 @@ inline void tile(const typename K::Weight *w, const typename K::Act *x, int n, f
 // Multiply R rows x by weight rows first … last − 1 into the same columns of out (R, stride).
 template <typename K, int R>
 void multiply_group(const Linear &linear, const typename K::Act *x, const float *worths, int n, int first, int last, float *out, int64_t stride) {
-    const int O = R == 1 ? 8 : R <= 6 ? 4 : 3;  // as many accumulators as there are registers
+    const int O = R == 1 ? 8 : R <= 4 ? 6 : R <= 6 ? 4 : 3;  // as many accumulators as there are registers
     const typename K::Weight *weight = static_cast<const typename K::Weight *>(linear.weight);
     float some[O][R], one[1][R];
     auto finish = [&](int o, const float *values) {
@@ -232,50 +260,69 @@ void pack(const float *row, int n, int index, int n_rows, typename K::Act *acts,
     worths[index] = K::prepare(row, n, acts + int64_t(group) * n + (index - group) * K::STEP, R * K::STEP);
 }
 
-// Scores, softmax and weighted sum over positions 0 … n_keys − 1 of one row, for n heads of width D beginning at q.
+// What `count` positions say to one row, for all its heads: H largest scores, H sums of exponentials above those, and the
+// sums of values so weighted (H, D). q and the sums are as the kind arranges them. Keys and values (count, H · D) are read strictly in the
+// order in which they lie: memory brings them twice as fast as in any order that would save work.
 template <typename K, int D>
-void attend(const float *q, const typename K::Cached *keys, const typename K::Cached *values, int width, int n, int n_keys,
-            std::vector<float> &scores, float *out) {
+void attend(const float *q, const typename K::Cached *keys, const typename K::Cached *values, int H, int count, float *most, float *total,
+            float *sums, float *scores) {
     const float by = 1.f / std::sqrt(float(D));
-    const int stride = n_keys + 4;  // positions are taken four at a time; the last go reads its last one again
-    scores.resize(size_t(n) * stride);
-    for (int t = 0; t < n_keys; t += 4)
-        for (int h = 0; h < n; h++) {
-            Floats sums[4] = {};
-            for (int i = 0; i < 4; i++) {
-                const typename K::Cached *key = keys + int64_t(std::min(t + i, n_keys - 1)) * width + h * D;
-                for (int d = 0; d < D; d += 16) {
-                    __builtin_prefetch(key + AHEAD * width + d);
-                    sums[i] += load<Floats>(q + h * D + d) * K::read(key + d);
+    for (int t = 0; t < count; t++)
+        for (int h = 0; h < H; h += 4) {
+            const int some = std::min(4, H - h);
+            Floats four[4] = {};
+            for (int i = 0; i < some; i++)
+                for (int d = (h + i) * D; d < (h + i + 1) * D; d += 32) {
+                    const Pair pair = K::read(keys + int64_t(t) * H * D + d);
+                    four[i] += load<Floats>(q + d) * pair.low;
+                    four[i] += load<Floats>(q + d + 16) * pair.high;
                 }
-            }
-            sum4(sums, scores.data() + size_t(h) * stride + t);
+            float four_scores[4];
+            sum4(four, four_scores);
+            for (int i = 0; i < some; i++) scores[(h + i) * count + t] = four_scores[i] * by;
         }
-    for (int h = 0; h < n; h++) {
-        float *row = scores.data() + size_t(h) * stride, most = row[0], total = 0;
-#pragma omp simd reduction(max : most)
-        for (int t = 1; t < n_keys; t++) most = row[t] > most ? row[t] : most;
-#pragma omp simd reduction(+ : total)
-        for (int t = 0; t < n_keys; t++) {
-            row[t] = exp_fast((row[t] - most) * by);
-            total += row[t];
+    for (int h = 0; h < H; h++) {
+        float *row = scores + h * count, high = row[0], sum = 0;
+#pragma omp simd reduction(max : high)
+        for (int t = 1; t < count; t++) high = row[t] > high ? row[t] : high;
+#pragma omp simd reduction(+ : sum)
+        for (int t = 0; t < count; t++) {
+            row[t] = exp_fast(row[t] - high);
+            sum += row[t];
         }
-        for (int t = 0; t < n_keys; t++) row[t] /= total;
-        std::fill(row + n_keys, row + stride, 0.f);
+        most[h] = high;
+        total[h] = sum;
     }
-    std::fill(out, out + n * D, 0.f);
-    for (int t = 0; t < n_keys; t += 4)
-        for (int h = 0; h < n; h++) {
-            Floats sums[D / 16];
-            std::memcpy(sums, out + h * D, sizeof sums);
-            for (int i = 0; i < 4; i++) {
-                const typename K::Cached *value = values + int64_t(std::min(t + i, n_keys - 1)) * width + h * D;
-                const Floats weight = scores[size_t(h) * stride + t + i] + Floats{};
-                for (int d = 0; d < D / 16; d++) {
-                    __builtin_prefetch(value + AHEAD * width + d * 16);
-                    sums[d] += weight * K::read(value + d * 16);
-                }
+    std::fill(sums, sums + H * D, 0.f);
+    for (int t = 0; t < count; t++)
+        for (int h = 0; h < H; h++) {
+            Floats sum[D / 16];
+            std::memcpy(sum, sums + h * D, sizeof sum);
+            const Floats weight = scores[h * count + t] + Floats{};
+            for (int d = 0; d < D; d += 32) {
+                const Pair pair = K::read(values + int64_t(t) * H * D + h * D + d);
+                sum[d / 16] += weight * pair.low;
+                sum[d / 16 + 1] += weight * pair.high;
             }
-            std::memcpy(out + h * D, sums, sizeof sums);
+            std::memcpy(sums + h * D, sum, sizeof sum);
         }
+}
+
+// Bring what several blocks of positions said to one row together: out (H, D). A block's parts lie `stride` apart.
+template <typename K, int D>
+void join_blocks(const float *most, const float *total, const float *sums, int n_blocks, int64_t stride, int H, float *out) {
+    for (int h = 0; h < H; h++) {
+        float high = most[h], whole = 0;
+        for (int b = 1; b < n_blocks; b++) high = std::max(high, most[b * stride + h]);
+        Floats joined[D / 16] = {};
+        for (int b = 0; b < n_blocks; b++) {
+            const float weight = exp_fast(most[b * stride + h] - high);
+            whole += weight * total[b * stride + h];
+            for (int d = 0; d < D / 16; d++) joined[d] += weight * load<Floats>(sums + b * stride + h * D + d * 16);
+        }
+        float arranged[D];
+        for (int d = 0; d < D / 16; d++) joined[d] /= whole;
+        std::memcpy(arranged, joined, sizeof joined);
+        for (int d = 0; d < D; d += 32) K::restore(arranged + d, out + h * D + d);
+    }
 }
