@@ -4,6 +4,7 @@
 // A plain C interface without torch's headers: native.py has torch's builder compile it and calls it through ctypes.
 
 #include "kernel_math.hpp"
+#include "kernel_window.hpp"
 
 #include <atomic>
 #include <functional>
@@ -250,5 +251,22 @@ void decode_step(void *pool, const Model *model, int n_rows, const float *x, con
 void multiply_rows(void *pool, int32_t kind, const Linear *linear, int n_rows, int n, int count, const float *x, float *out) {
     const auto run = kind == 0 ? product<Fp32> : kind == 1 ? product<Bf16> : product<Int8>;
     run(*static_cast<Pool *>(pool), *linear, n_rows, n, count, x, out);
+}
+
+// Let each of T positions, a multiple of 64, attend to all: q, k and v with rows `stride` apart, out (T, 64 · H), all bf16.
+// False where this processor has no products of bf16. Called amid torch's products, so it works with torch's threads:
+// others would have to wait until those have given up waiting for work.
+bool attend_window(int n_threads, int T, int H, const uint16_t *q, const uint16_t *k, const uint16_t *v, int64_t stride, uint16_t *out) {
+#if defined(__AVX512BF16__)
+#pragma omp parallel num_threads(n_threads)
+    {
+        WindowHead window(T);
+#pragma omp for schedule(dynamic)
+        for (int h = 0; h < H; h++) window.run(q + h * 64, k + h * 64, v + h * 64, stride, out + h * 64, 64 * H);
+    }
+    return true;
+#else
+    return false;
+#endif
 }
 }

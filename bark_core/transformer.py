@@ -151,6 +151,7 @@ class FineGPT(nn.Module):
         self.wpe = nn.Embedding(config.block_size, config.n_embd)
         self.h = nn.ModuleList(Block(config, norm_bias=True) for _ in range(config.n_layer))
         self.ln_f = nn.LayerNorm(config.n_embd, eps=1e-5)
+        self.attend: Attend = lambda _, q, k, v: _attention(q, k, v, config.n_head)  # runtime.py may know a faster one
         self.apply(_init_weights)
 
     def embed(self, codes: Tensor, codebook: int) -> Tensor:
@@ -161,7 +162,7 @@ class FineGPT(nn.Module):
         """Run summed embeddings (B, T, C); return `codebook`'s first `count` logits at positions first … T − 1, (B, T − first, count)."""
         x = x + self.wpe.weight[: x.shape[1]]
         for layer, block in enumerate(self.h):
-            x = block(x, layer, lambda _, q, k, v: _attention(q, k, v, self.config.n_head))
+            x = block(x, layer, self.attend)
         weight = cast(nn.Embedding, self.wtes[codebook]).weight
         return F.linear(self.ln_f(x[:, first:]), weight[:count])
 

@@ -17,10 +17,10 @@ from torch import Tensor
 from bark_core import native, runtime
 from bark_core.config import BarkConfig, CodecConfig, FineConfig, GPTConfig
 from bark_core.decode import Engine
-from bark_core.native import NativeEngine, NativeUnavailable, load_library
+from bark_core.native import NativeAttention, NativeEngine, NativeUnavailable, load_library
 from bark_core.quantize import Int8Linear, quantize_linears
 from bark_core.runtime import Runtime, make_model, plan_placement
-from bark_core.transformer import CausalGPT
+from bark_core.transformer import CausalGPT, FineGPT
 
 TOLERANCES = {"fp32": 2e-6, "bf16": 0.03, "int8": 0.03}
 
@@ -35,7 +35,7 @@ def library() -> ctypes.CDLL:
 
 def make_causal(precision: str, width: int = 128, n_head: int = 2, bias: bool = False) -> CausalGPT:
     torch.manual_seed(width)
-    model = CausalGPT(GPTConfig(n_layer=3, n_head=n_head, n_embd=width, input_vocab_size=300, output_vocab_size=310, block_size=96, bias=bias))
+    model = CausalGPT(GPTConfig(n_layer=3, n_head=n_head, n_embd=width, input_vocab_size=300, output_vocab_size=310, block_size=160, bias=bias))
     for parameter in model.requires_grad_(False).parameters():
         parameter.add_(torch.randn_like(parameter) * 0.08)
     if precision == "int8":
@@ -122,6 +122,48 @@ def tiny_runtime(plain: bool = False) -> Runtime:
 def engine_of(made: Runtime) -> type[Engine]:
     with made.lend_engine("coarse", 1) as engine:
         return type(engine)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("precision", TOLERANCES)
+def test_looking_back_over_several_blocks_finds_the_same(library: ctypes.CDLL, precision: str) -> None:
+    model = make_causal(precision)
+    lengths = [62, 63, 64, 127, 128, 140]  # a block is 64 positions
+    generator = torch.Generator().manual_seed(9)
+    prompts = [torch.randint(300, (length,), generator=generator) for length in lengths]
+
+    def steps(engine: Engine, chosen: list[int]) -> Tensor:
+        for slot, i in enumerate(chosen):
+            engine.prefill(model.embed(prompts[i]), slot, 0)
+        return torch.stack([engine.step([7 + k] * len(chosen), [lengths[i] + k for i in chosen]) for k in range(4)]).float()
+
+    everyone = list(range(len(lengths)))
+    together = steps(NativeEngine(model, len(lengths), library), everyone)
+    assert error_of(together, steps(Engine(model, len(lengths)), everyone)) < TOLERANCES[precision]
+    for i in everyone:
+        assert torch.equal(steps(NativeEngine(model, 1, library), [i])[:, 0], together[:, i])
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(("n_rows", "length", "n_head"), [(1, 64, 1), (1, 512, 3), (2, 192, 2)])
+def test_windows_attend_as_torch_lets_them(library: ctypes.CDLL, n_rows: int, length: int, n_head: int) -> None:
+    torch.manual_seed(length)
+    qkv = (1.5 * torch.randn(n_rows, length, 3 * 64 * n_head)).bfloat16()
+    q, k, v = qkv.chunk(3, dim=-1)
+    try:
+        found = NativeAttention(library)(0, q, k, v)
+    except NativeUnavailable as error:
+        pytest.skip(str(error))
+    exact = FineGPT(FineConfig(n_layer=1, n_head=n_head, n_embd=64 * n_head, input_vocab_size=9, output_vocab_size=9)).attend(0, *qkv.float().chunk(3, dim=-1))
+    assert found.shape == exact.shape and error_of(found.float(), exact) < 0.004
+    assert torch.equal(NativeAttention(library)(0, q[-1:], k[-1:], v[-1:])[0], found[-1])
+
+
+@pytest.mark.parametrize(("dtype", "length"), [(torch.float32, 64), (torch.bfloat16, 63)])
+def test_windows_that_the_kernel_cannot_do_are_refused(library: ctypes.CDLL, dtype: torch.dtype, length: int) -> None:
+    q, k, v = torch.zeros(1, length, 192, dtype=dtype).chunk(3, dim=-1)
+    with pytest.raises(NativeUnavailable, match="takes bf16 and windows in steps of 64"):
+        NativeAttention(library)(0, q, k, v)
 
 
 @pytest.mark.usefixtures("library")

@@ -47,8 +47,8 @@ def evaluate_voice(bark: Bark, number: int | None, texts: list[str], hear: Hear,
     voice = None if number is None else f"demo_speaker_{number}"
     pairs: list[tuple[str, str]] = []
     steps, silences, run_on, followed = [], [], 0, 0
-    for seed, text in enumerate(texts):
-        audio = bark.generate(text, voice=voice, seed=seed).audio
+    for text, made in zip(texts, bark.generate_batch(texts, voice, list(range(len(texts)))), strict=True):
+        audio = made.audio
         pairs.append((text, hear(audio, bark.sample_rate)))
         steps.append(largest_step(audio))
         silences.append(leading_silence_s(audio))
