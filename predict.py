@@ -67,7 +67,7 @@ class Predictor(BasePredictor):
 
     def setup(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] -- Cog takes it without weights, too
         """Load the checkpoint that BARK_MODEL names (large where it is not set), and run each stage once, briefly."""
-        self.bark = Bark.load(os.environ.get("BARK_MODEL") or "large", on_message=print)
+        self.bark = Bark.load(os.environ.get("BARK_MODEL") or "large", precision=os.environ.get("BARK_PRECISION") or "auto", on_message=print)
         # A folder of this process's own, which goes with it: the server never deletes what it has sent.
         self.folder = tempfile.TemporaryDirectory(prefix="bark-")
         self.output: LocalPath | None = None

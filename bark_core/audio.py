@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from scipy.io import wavfile
 
 from bark_core.errors import InvalidInput
 
@@ -28,6 +27,8 @@ def to_pcm16(audio: np.ndarray) -> np.ndarray:
 
 def encode_wav(audio: np.ndarray, sample_rate_hz: int, chunk: bytes | None = None) -> bytes:
     """Return a whole mono WAV file of float samples (N,), with `chunk` behind the audio."""
+    from scipy.io import wavfile  # a sixth of a second, which whoever waits for a model need not wait for
+
     buffer = io.BytesIO()
     wavfile.write(buffer, sample_rate_hz, to_pcm16(audio))
     whole = bytearray(buffer.getvalue())

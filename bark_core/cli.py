@@ -86,7 +86,7 @@ def _add_speak(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--top-p", type=float, metavar="P", help="draw from the likeliest tokens of probability P together")
     parser.add_argument("--max-seconds", type=float, metavar="S", help="the longest speech to make")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
-    parser.add_argument("--precision", default="auto", help="auto, fp32 (exact on a CPU), bf16 or fp16 (default: %(default)s)")
+    parser.add_argument("--precision", default="auto", help="auto, fp32 (exact on a CPU), bf16, int8 (CPUs only) or fp16 (GPUs only; default: %(default)s)")
     parser.add_argument("--save-voice", metavar="FILE", help="also keep the speech as an .npz voice for further speech")
 
 

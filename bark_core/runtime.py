@@ -166,6 +166,13 @@ class Runtime:
     def fine(self) -> FineGPT:
         return cast(FineGPT, self._models["fine"])
 
+    def n_windows(self, n_rows: int) -> int:
+        """Return how many windows of `n_rows` rows the fine stage runs together.
+
+        On a CPU one: its thousand positions keep the processor busy, and what several need at once its caches do not hold.
+        """
+        return 1 if self.placement["fine"].device.type == "cpu" else n_rows
+
     @property
     def codec(self) -> Codec:
         return cast(Codec, self._models["codec"])

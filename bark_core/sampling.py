@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.special import softmax
 from torch import Tensor
 
 from bark_core.types import SamplingOptions
@@ -64,6 +63,8 @@ def _keep_top_p(logits: Tensor, top_p: float) -> Tensor:
 
 
 def _keep_top_p_row(logits: np.ndarray, top_p: float) -> np.ndarray:
+    from scipy.special import softmax  # takes a while, and few ask for top-p
+
     order = np.argsort(logits)[::-1]
     exceeds = np.cumsum(softmax(logits[order])) > top_p
     kept = logits.copy()

@@ -153,7 +153,7 @@ def speak_fine(
     device = runtime.placement["fine"].device
     rows = [FineRow(config, codes, voice, source.on(device)) for codes, voice, source in zip(coarse, voices, randomness, strict=True)]
     total, done = (config.n_fine_codebooks - config.n_coarse_codebooks) * sum(row.n_loops for row in rows), 0
-    with runtime.present("fine"), closing(run_fine(model, config, rows, options, n_slots)) as steps:
+    with runtime.present("fine"), closing(run_fine(model, config, rows, options, runtime.n_windows(n_slots))) as steps:
         for active in steps:
             done += len(active)
             yield "fine", done, total

@@ -4,7 +4,8 @@
 
 fp32 speaks the sentences; the other precisions are then led along its tokens. `same draw` is the share of steps that draw
 fp32's token from the same noise, `same best` the share whose likeliest token is fp32's, `error` the mean error of the
-logits relative to their spread. Word error rates are training.evaluate's matter. The last line is one JSON document.
+logits relative to their spread. With `--words`, each precision also speaks that many sentences in every voice, and the
+words that Whisper hears are counted (needs the extra `train`). The last line is one JSON document.
 """
 
 from __future__ import annotations
@@ -65,9 +66,11 @@ def main() -> None:
     parser.add_argument("--model", default="demo")
     parser.add_argument("--precisions", nargs="+", default=["bf16", "int8"])
     parser.add_argument("--sentences", type=Path, default=ROOT / "training" / "heldout.txt")
-    parser.add_argument("--n", type=int, default=20)
+    parser.add_argument("--n", type=int, default=20, help="sentences that the precisions are led along")
+    parser.add_argument("--words", type=int, default=0, help="sentences to speak and to listen to (default: none)")
     options = parser.parse_args()
-    texts = [line.strip() for line in options.sentences.read_text(encoding="utf-8").splitlines() if line.strip()][: options.n]
+    sentences = [line.strip() for line in options.sentences.read_text(encoding="utf-8").splitlines() if line.strip()]
+    texts = sentences[: options.n]
     exact = Bark.load(options.model, device="cpu", precision="fp32")
     spoken = [exact.generate(text, seed=seed, voice=exact.voices[seed % 2] if len(exact.voices) > 1 else None) for seed, text in enumerate(texts)]
     wanted = trace_all(exact, texts, spoken)
@@ -79,7 +82,21 @@ def main() -> None:
             row = {"precision": precision, "stage": stage, **compare(found[stage], wanted[stage])}
             rows.append(row)
             print(f"{precision:9}  {stage:9}{row['steps']:8}{row['same_draw']:10.1%}{row['same_best']:10.1%}{row['error']:10.4f}", flush=True)
-    print(json.dumps({"machine": describe_machine(), "model": exact.name, "digest": exact.digest, "rows": rows}))
+    words = {precision: misheard(options.model, precision, sentences[: options.words]) for precision in ("fp32", *options.precisions) if options.words}
+    for precision, share in words.items():
+        print(f"{precision:9}  words misheard {share:.1%}", flush=True)
+    print(json.dumps({"machine": describe_machine(), "model": exact.name, "digest": exact.digest, "rows": rows, "words_misheard": words}))
+
+
+def misheard(model: str, precision: str, texts: list[str]) -> float:
+    """Return the word error rate of the texts in one precision, over all voices of the checkpoint and none, seeds from 0."""
+    from training.listen import Listener, word_error_rate
+
+    bark, listener, pairs = Bark.load(model, device="cpu", precision=precision), Listener(), []
+    for voice in (None, *bark.voices):
+        made = bark.generate_batch(texts, voice, list(range(len(texts))))
+        pairs += [(text, listener.transcribe(each.audio, bark.sample_rate)) for text, each in zip(texts, made, strict=True)]
+    return word_error_rate(pairs)
 
 
 def trace_all(bark: Bark, texts: Sequence[str], spoken: Sequence[Generation]) -> dict[str, list[Trace]]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe_machine
-from benchmarks.shapes import ROOT, make_checkpoint
+from benchmarks.shapes import ROOT, WORK, find_checkpoint
 
 Row = dict[str, Any]
 
@@ -31,14 +31,15 @@ def main() -> None:
     rows: list[Row] = []
     print_head()
     for model in options.model:
-        folder = ROOT / "weights" / "demo" if model == "demo" else make_checkpoint(model, options.work, options.half)
+        folder = find_checkpoint(model, options.work, options.half)
         measured = [] if model == "demo" else [("benchmarks.peers", "transformers", precision) for precision in options.peers]
         measured += [("benchmarks.ours", "bark_core", precision) for precision in options.precisions]
         for module, system, precision in measured:
             for batch in options.batches:
                 for voice in [None, *(["full"] if options.voice and system == "bark_core" and model != "demo" else [])]:
-                    job = {"system": system, "model": model, "precision": precision, "batch": batch, "voice": voice, "runs": options.runs}
-                    row = measure(module, {**job, "folder": str(folder), "decode": True})
+                    runs = options.runs if system == "bark_core" else options.peer_runs or options.runs
+                    job = {"system": system, "model": model, "precision": precision, "batch": batch, "voice": voice, "runs": runs}
+                    row = measure(module, {**job, "folder": str(folder)})
                     rows.append(row)
                     print_row(row, rows, machine["read_gb_s"])
     print(json.dumps({"machine": machine, "rows": rows}))
@@ -54,7 +55,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--voice", action="store_true", help="measure with a full voice, too")
     parser.add_argument("--half", action="store_true", help="keep the checkpoint in 16 bits, as fetch --half does")
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--work", type=Path, default=ROOT / "build" / "benchmarks", help="where random checkpoints are kept (gigabytes)")
+    parser.add_argument("--peer-runs", type=int, default=None, help="runs of the peers, which take minutes (default: as many)")
+    parser.add_argument("--work", type=Path, default=WORK, help="where random checkpoints are kept (gigabytes)")
     return parser.parse_args()
 
 

@@ -27,8 +27,7 @@ def main() -> None:
     load_s = time.perf_counter() - begin
     result = measure(bark, job["batch"], job["voice"], job["runs"], forced=job["model"] != "demo")
     result |= {"load_s": round(load_s, 2), "peak_gb": peak_memory_gb()}
-    if job["batch"] == 1 or job.get("decode"):
-        result["decode"] = measure_decode(bark, job["batch"])
+    result["decode"] = measure_decode(bark, job["batch"])
     print(json.dumps({**job, **result}))
 
 

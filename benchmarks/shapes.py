@@ -13,6 +13,9 @@ from bark_core.convert import save_checkpoint
 from bark_core.runtime import make_model
 
 ROOT = Path(__file__).resolve().parent.parent
+WORK = ROOT / "build" / "benchmarks"
+"""Where random checkpoints are kept unless said otherwise."""
+
 SIZES = {"small": (12, 12, 768), "large": (24, 16, 1024)}
 
 N_SEMANTIC = 250
@@ -28,6 +31,11 @@ def make_config(model: str) -> BarkConfig:
 
     fine = FineConfig(n_layer=n_layer, n_head=n_head, n_embd=n_embd, input_vocab_size=1056, output_vocab_size=1056)
     return BarkConfig(name=model, semantic=stage(129_600, 10_048), coarse=stage(12_096, 12_096), fine=fine)
+
+
+def find_checkpoint(model: str, work: Path, half: bool = False) -> Path:
+    """Return the folder of the demo, or of a random checkpoint of a released size."""
+    return ROOT / "weights" / "demo" if model == "demo" else make_checkpoint(model, work, half)
 
 
 def make_checkpoint(model: str, work: Path, half: bool = False) -> Path:

@@ -30,6 +30,11 @@ def test_bench_measures_every_stage_of_the_demo(root: Path) -> None:
     assert document["machine"]["read_gb_s"] > 0
 
 
+def test_startup_is_timed_from_the_process_on(root: Path) -> None:
+    row = run(root, "benchmarks.startup", "--model", "demo", "--precisions", "fp32", "--runs", "1")["rows"][0]
+    assert 0 < row["imported"] < row["core"] < row["loaded"] < row["spoken"] and row["ready"] > 0
+
+
 def test_accuracy_leads_every_precision_along_the_same_tokens(root: Path, tmp_path: Path) -> None:
     (tmp_path / "one.txt").write_text("One sentence.\n", encoding="utf-8")
     document = run(root, "benchmarks.accuracy", "--sentences", str(tmp_path / "one.txt"), "--precisions", "fp32", "bf16")

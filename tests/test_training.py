@@ -13,7 +13,8 @@ import torch
 from bark_core.semantic import semantic_prompt
 from bark_core.text import TextEncoder
 from bark_core.transformer import CausalGPT
-from training import coarse, codec, corpus, export, fine, semantic, speech, tokens
+from training import coarse, codec, corpus, evaluate, export, fine, semantic, speech, tokens
+from training.card import write_card
 from training.demo import make_config, make_tokenizer
 from training.everyday import make_sentence
 from training.listen import count_errors, word_error_rate, words_of
@@ -95,6 +96,8 @@ def test_measures_say_what_they_measure() -> None:
     assert leading_silence_s(late) == pytest.approx(0.5, abs=0.01)
     assert mel_distance(tone, tone) == 0
     assert mel_distance(tone, tone / 2) > 0.5
+    chirp = np.sin(np.cumsum(np.linspace(0.05, 0.3, 24_000))).astype(np.float32)
+    assert mel_distance(chirp, np.roll(chirp, 640)) > 2 * mel_distance(chirp, np.roll(chirp, 640), aligned=True) > 0
     assert largest_step(np.array([0.0, 0.5, -0.5])) == 1
 
 
@@ -173,6 +176,11 @@ def test_the_whole_chain_makes_a_checkpoint_that_speaks(workspace: Workspace, tm
     assert list(bark.voices) == [f"demo_speaker_{i}" for i in range(len(VOICES))]
     made = bark.generate("Good morning.", voice="demo_speaker_1", seed=0, max_seconds=1.0)
     assert len(made.audio) > 0 and np.isfinite(made.audio).all()
+    figures = evaluate.run(workspace, tmp_path / "demo", 2)
+    write_card(tmp_path / "card.md", figures)
+    card = (tmp_path / "card.md").read_text(encoding="utf-8")
+    assert "over 2 everyday sentences" in card and "<!-- figures -->" not in card
+    assert all(figures[name]["word_error_rate"] == 1 for name in ("no voice", "demo_speaker_0", "demo_speaker_1"))  # nobody listens in a rehearsal
 
 
 def test_a_step_that_comes_too_early_names_the_one_before(tmp_path: Path) -> None:

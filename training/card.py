@@ -40,15 +40,15 @@ def render_figures(figures: Mapping[str, Any]) -> str:
         "",
         "Where it is lost, on the teachers' own recordings of the same sentences (coarse and fine on true semantic tokens, with the voice's prompt):",
         "",
-        "| teacher | heard wrong: the teacher | its codes, decoded | coarse and fine | mel distance of the codec | of coarse and fine | largest step |",
-        "|---|---|---|---|---|---|---|",
+        "| teacher | heard wrong: the teacher | its codes, decoded | coarse and fine | mel distance: codec | coarse and fine | aligned in time | largest step |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name in stages:
         one = figures[name]
         lines.append(
             f"| {name.removeprefix('stages of ')} | {one['teacher_word_error_rate']:.1%} | {one['codec_word_error_rate']:.1%} "
-            f"| {one['acoustic_word_error_rate']:.1%} | {one['codec_mel_distance_db']:.2f} dB | {one['acoustic_mel_distance_db']:.2f} dB "
-            f"| {one['teacher_largest_step']:.2f} |"
+            f"| {one['acoustic_word_error_rate']:.1%} | {one['codec_mel_distance_db']:.2f} dB | {_distance(one, 'mel_distance_db')} "
+            f"| {_distance(one, 'aligned_mel_distance_db')} | {one['teacher_largest_step']:.2f} |"
         )
     lines += [
         "",
@@ -57,3 +57,8 @@ def render_figures(figures: Mapping[str, Any]) -> str:
         f"loading and speaking one sentence peaks at {figures['peak_memory_mb']:.0f} MB.",
     ]
     return "\n".join(lines)
+
+
+def _distance(figures: Mapping[str, float], kind: str) -> str:
+    """Return how far coarse and fine are from the recordings, and how much farther than the codec alone."""
+    return f"{figures[f'acoustic_{kind}']:.2f} dB ({figures[f'acoustic_{kind}'] / figures[f'codec_{kind}']:.2f} ×)"

@@ -25,8 +25,13 @@ def normalise(text: str) -> str:
 
 
 def read_heldout() -> list[str]:
-    """Return the sentences that nothing may be trained on."""
-    return (ROOT / "heldout.txt").read_text(encoding="utf-8").split("\n")[:-1]
+    """Return the sentences that nothing may be trained on, and that the figures are taken on."""
+    return (ROOT / "heldout.txt").read_text(encoding="utf-8").splitlines()
+
+
+def read_tuning() -> list[str]:
+    """Return the sentences that nothing may be trained on, and that choices are made by."""
+    return (ROOT / "tuning.txt").read_text(encoding="utf-8").splitlines()
 
 
 def make_corpus(rng: random.Random) -> dict[str, list[str]]:
@@ -49,7 +54,7 @@ def make_corpus(rng: random.Random) -> dict[str, list[str]]:
         "phrases": _mix(rng, examples, short),
         "sentences": _mix(rng, rest, definitions[:12_000], pairs[:14_000], examples[:8_000]),
     }
-    kept_out = {normalise(text) for text in read_heldout()}
+    kept_out = {normalise(text) for text in [*read_heldout(), *read_tuning()]}
     return {
         stage: [text for text in dict.fromkeys(texts) if normalise(text) not in kept_out and len(text) <= MAX_CHARACTERS][: _SIZES[stage]]
         for stage, texts in stages.items()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -69,6 +68,7 @@ def evaluate_stages(bark: Bark, voice: str, recordings: list[Recording], hear: H
     quantiser, ranges, config = load_quantiser(workspace), measure_ranges(workspace), make_config(workspace.smoke)
     heard: dict[str, list[tuple[str, str]]] = {"teacher": [], "codec": [], "acoustic": []}
     distances: dict[str, list[float]] = {"codec": [], "acoustic": []}
+    aligned: dict[str, list[float]] = {"codec": [], "acoustic": []}
     largest = 0.0
     for seed, recording in enumerate(recordings):
         sample: Sample = encode(recording, config, ranges, quantiser)
@@ -76,11 +76,14 @@ def evaluate_stages(bark: Bark, voice: str, recordings: list[Recording], hear: H
         made = {"codec": bark.decode(sample.codes), "acoustic": _resynthesise(bark, sample.semantic, voice, seed)}
         for name, audio in made.items():
             distances[name].append(mel_distance(audio, real))
+            aligned[name].append(mel_distance(audio, real, aligned=True))
             heard[name].append((recording.text, hear(audio, bark.sample_rate)))
         heard["teacher"].append((recording.text, hear(recording.audio.astype(np.float32) / 32768, RATE_HZ)))
         largest = max(largest, largest_step(real))
     figures = {f"{name}_word_error_rate": word_error_rate(pairs) for name, pairs in heard.items()}
-    return {**figures, **{f"{name}_mel_distance_db": float(np.mean(each)) for name, each in distances.items()}, "teacher_largest_step": largest}
+    for kind, found in (("", distances), ("aligned_", aligned)):
+        figures |= {f"{name}_{kind}mel_distance_db": float(np.mean(each)) for name, each in found.items()}
+    return {**figures, "teacher_largest_step": largest}
 
 
 def _resynthesise(bark: Bark, semantic: np.ndarray, voice: str, seed: int) -> np.ndarray:
@@ -113,19 +116,21 @@ def measure_speed(bark: Bark, texts: list[str]) -> float:
 
 def measure_memory_mb(folder: Path) -> float:
     """Return the most memory that one process takes to load the checkpoint and speak a sentence."""
-    program = "import sys; from bark_core import Bark; Bark.load(sys.argv[1]).generate('Good morning, and welcome.', seed=0)"
-    subprocess.run([sys.executable, "-c", program, str(folder)], check=True, cwd=ROOT.parent)
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    program = (
+        "import sys; from bark_core import Bark; Bark.load(sys.argv[1]).generate('Good morning, and welcome.', seed=0)\n"
+        "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(folder)], check=True, cwd=ROOT.parent, capture_output=True, text=True)
+    return int(done.stdout) / 1024
 
 
 def run(workspace: Workspace, folder: Path, count: int) -> dict[str, Any]:
     """Take all figures of a checkpoint over `count` held-out sentences."""
-    memory = measure_memory_mb(folder)  # first, while no other child has run
     bark = Bark.load(folder, device="cpu")
     hear: Hear = (lambda audio, rate_hz: "") if workspace.smoke else Listener().transcribe
     texts = read_heldout()[:count]
     voices = {"no voice": None, **{f"demo_speaker_{i}": i for i in range(len(VOICES))}}
-    report: dict[str, Any] = {"sentences": count, "peak_memory_mb": memory, "seconds_for_5_s": measure_speed(bark, texts[:10])}
+    report: dict[str, Any] = {"sentences": count, "peak_memory_mb": measure_memory_mb(folder), "seconds_for_5_s": measure_speed(bark, texts[:10])}
     for name, number in voices.items():
         report[name] = evaluate_voice(bark, number, texts, hear, workspace)
         print(f"{name}: {json.dumps({key: value for key, value in report[name].items() if key != 'misheard'})}", flush=True)

@@ -10,8 +10,9 @@ import argparse
 from pathlib import Path
 
 from bark_core import Bark
+from training.corpus import read_tuning
 from training.listen import Listener, word_error_rate
-from training.workspace import DEMO, ROOT
+from training.workspace import DEMO
 
 TEMPERATURES = (0.7, 0.5, 0.35, 0.2)
 _DEFAULTS = {"text_temp": 0.7, "waveform_temp": 0.7, "fine_temp": 0.5}
@@ -27,7 +28,7 @@ def measure(bark: Bark, listener: Listener, texts: list[str], voice: str | None,
 def tune(folder: Path) -> None:
     """Print the word error rate at each temperature of one stage after the other, the best of each kept for the next."""
     bark, listener = Bark.load(folder, device="cpu"), Listener()
-    texts = (ROOT / "tuning.txt").read_text(encoding="utf-8").splitlines()
+    texts = read_tuning()
     chosen = dict(_DEFAULTS)
     for name, default in _DEFAULTS.items():
         rates: dict[float, float] = {}
