@@ -86,10 +86,14 @@ class Engine:
 
         Whoever drives this hands every index to its row before asking for more.
         """
+        yield self.choose(rows, options, min_end_prob)
+
+    def choose(self, rows: Sequence[Row], options: SamplingOptions, min_end_prob: float | None) -> list[int]:
+        """Feed rows and draw for each: the indices of one step."""
         first, count = rows[0].head()
         logits = self.head(feed(self, rows, [row.prompt() for row in rows]), first, count)
         noise = self.noise(rows, count) if options.temperature else None
-        yield stop_or_choose(*draw(logits, options, noise), min_end_prob).tolist()
+        return stop_or_choose(*draw(logits, options, noise), min_end_prob).tolist()
 
     def noise(self, rows: Sequence[Row], count: int) -> Tensor:
         """Draw Exp(1) noise (B, count), each row's from its own generator."""

@@ -4,95 +4,10 @@
 // A plain C interface without torch's headers: native.py has torch's builder compile it and calls it through ctypes.
 
 #include "kernel_math.hpp"
+#include "kernel_pool.hpp"
 #include "kernel_window.hpp"
 
-#include <atomic>
-#include <functional>
-#include <thread>
-
-extern "C" {
-struct Layer {
-    const float *norm1_weight, *norm1_bias, *norm2_weight, *norm2_bias;
-    Linear qkv, project, widen, narrow;
-};
-struct Model {
-    int32_t kind;  // 0: fp32, 1: bf16, 2: 8-bit weights; keys and values are fp32 with 0, else bf16
-    int32_t n_layer, n_head, width;
-    const float *norm_weight, *norm_bias;
-    const Layer *layers;
-    void *keys, *values;  // (layers, rows, positions, width)
-    int64_t layer_stride, row_stride;
-};
-}
-
 namespace {
-
-// Threads that share a call. One that waits spins for a moment, since the others are mostly about to come, and then
-// sleeps: on a busy machine whoever is waited for may not be running at all.
-class Pool {
-  public:
-    explicit Pool(int n) : n(n) {
-        for (int i = 1; i < n; i++) threads.emplace_back([this, i] { serve(i); });
-    }
-    ~Pool() {
-        stopping = true;
-        advance(call);
-        for (auto &thread : threads) thread.join();
-    }
-    void run(const std::function<void(int)> &work) {
-        task = &work;
-        advance(call);
-        work(0);
-        meet();
-    }
-    // Wait until every thread of this call has come here.
-    void meet() {
-        const int now = phase.load(std::memory_order_acquire);
-        if (arrived.fetch_add(1, std::memory_order_acq_rel) == n - 1) {
-            arrived.store(0, std::memory_order_relaxed);
-            advance(phase);
-        } else {
-            await(phase, now);
-        }
-    }
-    const int n;
-
-  private:
-    static constexpr int SPINS = 2000;
-    static void advance(std::atomic<int> &counter) {
-        counter.fetch_add(1, std::memory_order_acq_rel);
-        counter.notify_all();
-    }
-    static void await(std::atomic<int> &counter, int seen) {
-        for (int spin = 0; spin < SPINS; spin++) {
-            if (counter.load(std::memory_order_acquire) != seen) return;
-#if defined(__x86_64__)
-            __builtin_ia32_pause();
-#endif
-        }
-        counter.wait(seen, std::memory_order_acquire);
-    }
-    void serve(int index) {
-        for (int seen = 0;; seen++) {
-            await(call, seen);
-            if (stopping) return;
-            (*task)(index);
-            meet();
-        }
-    }
-    std::vector<std::thread> threads;
-    std::atomic<int> call{0}, arrived{0}, phase{0};
-    std::atomic<bool> stopping{false};
-    const std::function<void(int)> *task = nullptr;
-};
-
-struct Range { int first, last; };
-
-// One thread's share of n things in units that are not torn.
-Range share(int n, int unit, int thread, int n_threads) {
-    const int64_t units = n / unit;
-    return {int(units * thread / n_threads) * unit, int(units * (thread + 1) / n_threads) * unit};
-}
 
 // A row looks back on blocks of so many positions, each by itself, whatever else is going on: threads share them out evenly,
 // and what a row finds never depends on how many rows or threads there are.
@@ -253,20 +168,19 @@ void multiply_rows(void *pool, int32_t kind, const Linear *linear, int n_rows, i
     run(*static_cast<Pool *>(pool), *linear, n_rows, n, count, x, out);
 }
 
-// Let each of T positions, a multiple of 64, attend to all: q, k and v with rows `stride` apart, out (T, 64 · H), all bf16.
-// False where this processor has no products of bf16. Called amid torch's products, so it works with torch's threads:
-// others would have to wait until those have given up waiting for work.
-bool attend_window(int n_threads, int T, int H, const uint16_t *q, const uint16_t *k, const uint16_t *v, int64_t stride, uint16_t *out) {
-#if defined(__AVX512BF16__)
-#pragma omp parallel num_threads(n_threads)
-    {
-        WindowHead window(T);
-#pragma omp for schedule(dynamic)
-        for (int h = 0; h < H; h++) window.run(q + h * 64, k + h * 64, v + h * 64, stride, out + h * 64, 64 * H);
-    }
-    return true;
-#else
-    return false;
+// Feed x (T, width) at positions start … start + T − 1 of one row: store keys and values there, give the normed hidden states of
+// those from the first-th on, (T − first, width). Each sees what is before it, or all (`causal` false). `whole`: 8-bit
+// weights meet activations of 8 bits, not 16. False where this processor has not the instructions, and torch does as well.
+bool run_window(void *pool, const Model *model, bool whole, int T, int start, int row, bool causal, int first, const float *x, float *hidden) {
+    void (*run)(Pool &, const Model &, int, int, int, bool, int, const float *, float *) = nullptr;
+#if defined(WINDOWS_OF_SINGLES)
+    if (model->kind == 0) run = window_run<InSingles>;
 #endif
+#if defined(WINDOWS_OF_HALVES)
+    if (model->kind == 1) run = window_run<InHalves>;
+    if (model->kind == 2) run = whole ? window_run<InQuarters> : window_run<InHalvesOf8>;
+#endif
+    if (run) run(*static_cast<Pool *>(pool), *model, T, start, row, causal, first, x, hidden);
+    return run != nullptr;
 }
 }

@@ -28,6 +28,18 @@ struct Linear {
     const float *scale;  // (outputs,) with 8-bit weights, else null
     const float *bias;   // (outputs,) or null
 };
+struct Layer {
+    const float *norm1_weight, *norm1_bias, *norm2_weight, *norm2_bias;
+    Linear qkv, project, widen, narrow;
+};
+struct Model {
+    int32_t kind;  // 0: fp32, 1: bf16, 2: 8-bit weights; keys and values are fp32 with 0, else bf16
+    int32_t n_layer, n_head, width;
+    const float *norm_weight, *norm_bias;
+    const Layer *layers;
+    void *keys, *values;  // (layers, rows, positions, width)
+    int64_t layer_stride, row_stride;
+};
 
 // A vector whose first value begins a cache line, so that no read of 64 bytes touches two of them.
 template <typename T> struct AtLine {

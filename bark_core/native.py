@@ -1,4 +1,4 @@
-"""The decoding step and the fine stage's attention in C++: compiled once for this machine, called through ctypes.
+"""The decoding step and the running of whole windows in C++: compiled once for this machine, called through ctypes.
 
 Reads its source files and writes a cache of what it compiled. Whether to trust it is runtime.py's decision.
 """
@@ -11,18 +11,22 @@ import os
 import platform
 import shutil
 import tempfile
+import threading
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from bark_core.decode import Engine
+from bark_core.cache import KVCache
+from bark_core.decode import Engine, Row
 from bark_core.quantize import Int8Linear
-from bark_core.transformer import Block, CausalGPT
+from bark_core.transformer import Block, CausalGPT, FineGPT
+from bark_core.types import SamplingOptions
 
-SOURCES = ("kernel.cpp", "kernel_math.hpp", "kernel_window.hpp")
+SOURCES = ("kernel.cpp", "kernel_math.hpp", "kernel_pool.hpp", "kernel_window.hpp")
 FLAGS = ["-O3", "-march=native", "-std=c++20", "-pthread", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"]
 THREADING = ("-fopenmp", "-fopenmp-simd")
 """With torch's own threads, which are found in the process; where they are not, without."""
@@ -31,6 +35,9 @@ KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}
 HEAD_WIDTHS = (32, 64)
 MAX_INPUTS = 8192
 """More inputs than this to one product could overflow the whole-number sums of 8-bit weights."""
+
+WINDOW_WIDTH = 64
+"""What the width of a model whose windows the kernel runs is a multiple of."""
 
 
 class NativeUnavailable(Exception):
@@ -70,7 +77,7 @@ def load_library(cache: Path | None = None) -> ctypes.CDLL:
     library.pool_make.restype = ctypes.c_void_p
     library.pool_make.argtypes = [ctypes.c_int]
     library.pool_free.argtypes = [ctypes.c_void_p]
-    library.attend_window.restype = ctypes.c_bool
+    library.run_window.restype = ctypes.c_bool
     return library
 
 
@@ -111,49 +118,79 @@ def _describe_cpu() -> bytes:
         return f"{platform.machine()} {platform.processor()} {platform.node()}".encode()
 
 
-class NativeAttention:
-    """The kernel's attention of whole windows in bf16, for heads of 64: twice as fast as torch's."""
+class _Described:
+    """A model as the kernel reads it, the memory that it is told of, and the threads that it runs on."""
 
-    def __init__(self, library: ctypes.CDLL) -> None:
-        self._library = library
-
-    def __call__(self, _layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Let every position attend to all: q, k, v (B, T, C), T a multiple of 64 → (B, T, C). Raises: NativeUnavailable."""
-        if q.dtype != torch.bfloat16 or q.shape[1] % 64 or q.shape[2] % 64 or any(each.stride() != q.stride() for each in (k, v)) or q.stride(2) != 1:
-            raise NativeUnavailable(f"the kernel's attention takes bf16 and windows in steps of 64, not {q.dtype} of {tuple(q.shape)}")
-        out = torch.empty(q.shape, dtype=q.dtype)
-        n_threads, stride = torch.get_num_threads(), ctypes.c_int64(q.stride(1))
-        for row in zip(q, k, v, out, strict=True):
-            *given, target = (_address(each) for each in row)
-            if not self._library.attend_window(n_threads, q.shape[1], q.shape[2] // 64, *given, stride, target):
-                raise NativeUnavailable("this processor has no products of bf16")
-        return out
-
-
-class NativeEngine(Engine):
-    """An engine whose step is one call of the compiled kernel. Prefill is torch's, on the same cache."""
-
-    def __init__(self, model: CausalGPT, n_rows: int, library: ctypes.CDLL, n_positions: int | None = None) -> None:
-        """As `Engine`. Raises: NativeUnavailable for a model that the kernel was not written for."""
-        super().__init__(model, n_rows, n_positions)
+    def __init__(self, model: CausalGPT | FineGPT, keys: Tensor, values: Tensor, library: ctypes.CDLL) -> None:
+        """`keys` and `values` (L, B, T, C) are where it keeps them. Raises: NativeUnavailable for a model that the kernel was not written for."""
         config, weight = model.config, model.wpe.weight
         if weight.device.type != "cpu" or weight.dtype not in KINDS:
             raise NativeUnavailable(f"the kernel runs on CPUs in fp32, bf16 and int8, not on {weight.device} in {weight.dtype}")
         if config.n_embd % 32 or config.n_embd // config.n_head not in HEAD_WIDTHS or 4 * config.n_embd > MAX_INPUTS:
             raise NativeUnavailable(f"the kernel takes widths in steps of 32 with heads of 32 or 64, not {config.n_embd} in {config.n_head} heads")
+        self.width = config.n_embd
         self._library = library
-        self._kept: list[Any] = []  # what the kernel holds addresses of
-        self._pool = ctypes.c_void_p(library.pool_make(torch.get_num_threads()))
-        weakref.finalize(self, library.pool_free, self._pool)
-        self._model = self._describe(model)
-        self._width = config.n_embd
+        self._kept: list[Any] = []
+        self.pool = ctypes.c_void_p(library.pool_make(torch.get_num_threads()))
+        weakref.finalize(self, library.pool_free, self.pool)
+        layers = (_Layer * config.n_layer)(*(self._layer(block) for block in cast("list[Block]", list(model.h))))
+        self._kept.append(layers)
+        kind = KINDS[cast(Block, model.h[0]).mlp.c_fc.weight.dtype]
+        self.model = ctypes.byref(_Model(
+            kind, config.n_layer, config.n_head, config.n_embd, self._keep(model.ln_f.weight), self._keep(model.ln_f.bias),
+            layers, keys.data_ptr(), values.data_ptr(), keys.stride(0), keys.stride(1),
+        ))  # fmt: skip
+
+    def run_window(self, x: Tensor, start: int, row: int, first: int, causal: bool, whole: bool = False) -> Tensor | None:
+        """Feed (T, C) at positions start … of a row; return the normed hidden states of those from the first-th on, (T − first, C).
+
+        `whole`: 8-bit weights meet activations of 8 bits. None where this processor, or this width, is better left to torch.
+        """
+        if self.width % WINDOW_WIDTH:
+            return None
+        x = x.float().contiguous()
+        hidden = torch.empty(len(x) - first, self.width)
+        done = self._library.run_window(self.pool, self.model, whole, len(x), start, row, causal, first, _address(x), _address(hidden))
+        return hidden if done else None
+
+    def _layer(self, block: Block) -> _Layer:
+        linears = (self._linear(linear) for linear in (block.attn.c_attn, block.attn.c_proj, block.mlp.c_fc, block.mlp.c_proj))
+        norms = (self._keep(tensor) for norm in (block.ln_1, block.ln_2) for tensor in (norm.weight, norm.bias))
+        return _Layer(*norms, *linears)
+
+    def _linear(self, linear: nn.Linear | Int8Linear) -> _Linear:
+        assert linear.weight.is_contiguous()
+        scale = linear.scale if isinstance(linear, Int8Linear) else None
+        return _Linear(linear.weight.data_ptr(), self._keep(scale), self._keep(linear.bias))
+
+    def _keep(self, tensor: Tensor | None) -> int | None:
+        """Return the address of a vector in float32, kept alive as long as this is."""
+        if tensor is None:
+            return None
+        self._kept.append(tensor.float().contiguous())
+        return self._kept[-1].data_ptr()
+
+
+class NativeEngine(Engine):
+    """An engine that runs in the compiled kernel, on the same cache as torch would."""
+
+    def __init__(self, model: CausalGPT, n_rows: int, library: ctypes.CDLL, n_positions: int | None = None) -> None:
+        """As `Engine`. Raises: NativeUnavailable for a model that the kernel was not written for."""
+        super().__init__(model, n_rows, n_positions)
+        self._library = library
+        self._described = _Described(model, self.cache.keys, self.cache.values, library)
+
+    def prefill(self, x: Tensor, slot: int, start: int) -> Tensor:
+        placed = x + self.model.wpe.weight[start : start + len(x)]
+        hidden = self._described.run_window(placed, start, slot, len(x) - 1, causal=True)
+        return super().prefill(x, slot, start) if hidden is None else hidden
 
     def step(self, tokens: list[int], positions: list[int]) -> Tensor:
         n_rows = len(tokens)
         where = torch.tensor(positions)
         x = (self.model.embed(torch.tensor(tokens)) + self.model.wpe(where)).float().contiguous()
-        hidden = torch.empty(n_rows, self._width)
-        self._library.decode_step(self._pool, ctypes.byref(self._model), n_rows, _address(x), _address(where), _address(hidden))
+        hidden = torch.empty(n_rows, self._described.width)
+        self._library.decode_step(self._described.pool, self._described.model, n_rows, _address(x), _address(where), _address(hidden))
         return hidden
 
     def head(self, hidden: Tensor, first: int, count: int) -> Tensor:
@@ -162,38 +199,37 @@ class NativeEngine(Engine):
         out = torch.empty(len(hidden), count)
         linear = _Linear(weight.data_ptr(), None, None)
         self._library.multiply_rows(
-            self._pool, KINDS[weight.dtype], ctypes.byref(linear), len(hidden), hidden.shape[1], count, _address(hidden), _address(out)
+            self._described.pool, KINDS[weight.dtype], ctypes.byref(linear), len(hidden), hidden.shape[1], count, _address(hidden), _address(out)
         )
         return out
 
-    def _describe(self, model: CausalGPT) -> _Model:
-        config, cache = model.config, self.cache
-        layers = (_Layer * config.n_layer)()
-        for layer, block in zip(layers, cast("list[Block]", list(model.h)), strict=True):
-            for name, norm in (("norm1", block.ln_1), ("norm2", block.ln_2)):
-                setattr(layer, f"{name}_weight", self._keep(norm.weight.float()))
-                setattr(layer, f"{name}_bias", self._keep(norm.bias))
-            parts = (("qkv", block.attn.c_attn), ("project", block.attn.c_proj), ("widen", block.mlp.c_fc), ("narrow", block.mlp.c_proj))
-            for name, linear in parts:
-                setattr(layer, name, self._linear(linear))
-        self._kept.append(layers)
-        kind = KINDS[cast(Block, model.h[0]).mlp.c_fc.weight.dtype]
-        return _Model(
-            kind, config.n_layer, config.n_head, config.n_embd, self._keep(model.ln_f.weight), self._keep(model.ln_f.bias),
-            layers, cache.keys.data_ptr(), cache.values.data_ptr(), cache.keys.stride(0), cache.keys.stride(1),
-        )  # fmt: skip
+    def choose(self, rows: Sequence[Row], options: SamplingOptions, min_end_prob: float | None) -> list[int]:
+        """As `Engine`'s, while torch has one thread: its others would go on spinning for work when the kernel's need the cores."""
+        n_threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return super().choose(rows, options, min_end_prob)
+        finally:
+            torch.set_num_threads(n_threads)
 
-    def _linear(self, linear: nn.Linear | Int8Linear) -> _Linear:
-        assert linear.weight.is_contiguous()
-        scale = linear.scale if isinstance(linear, Int8Linear) else None
-        return _Linear(linear.weight.data_ptr(), self._keep(scale), self._keep(linear.bias))
 
-    def _keep(self, tensor: Tensor | None) -> int | None:
-        """Return the address of a vector in float32, kept alive as long as this engine."""
-        if tensor is None:
-            return None
-        self._kept.append(tensor.float().contiguous())
-        return self._kept[-1].data_ptr()
+class NativeWindows:
+    """The fine model's blocks in the compiled kernel. May be called from several threads, one after the other."""
+
+    def __init__(self, model: FineGPT, library: ctypes.CDLL, whole: bool = False) -> None:
+        """`whole`: as in `run_window`. Raises: NativeUnavailable for a model that the kernel was not written for, or a processor."""
+        config, dtype = model.config, model.wpe.weight.dtype
+        self._cache = KVCache(1, 1, config.block_size, config.n_embd, dtype, "cpu")  # one layer's, for each in turn
+        self._described = _Described(model, self._cache.keys.expand(config.n_layer, -1, -1, -1), self._cache.values, library)
+        self.whole, self._lock = whole, threading.Lock()
+        if self._described.run_window(torch.zeros(1, config.n_embd), 0, 0, 0, False, whole) is None:
+            raise NativeUnavailable("the kernel runs windows of widths in steps of 64, and on processors with AVX-512 and without AMX")
+
+    def __call__(self, x: Tensor, first: int) -> Tensor:
+        """Run embeddings with positions (B, T, C); return the normed hidden states at first … T − 1, (B, T − first, C) float32."""
+        with self._lock:
+            made = [self._described.run_window(row, 0, 0, first, False, self.whole) for row in x]
+        return torch.stack(cast("list[Tensor]", made))
 
 
 def _address(tensor: Tensor) -> ctypes.c_void_p:

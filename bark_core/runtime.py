@@ -23,15 +23,15 @@ from bark_core.decode import Engine
 from bark_core.errors import InvalidInput
 from bark_core.graphs import GraphEngine, GraphsUnavailable, check_graphs
 from bark_core.memory import release_pages, trim_heap
-from bark_core.native import NativeAttention, NativeEngine, NativeUnavailable, load_library
-from bark_core.quantize import StoredEmbedding, quantize_linears
+from bark_core.native import NativeEngine, NativeUnavailable, NativeWindows, load_library
+from bark_core.quantize import Int8Linear, StoredEmbedding, quantize_linears
 from bark_core.transformer import CausalGPT, FineGPT
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.bfloat16}
-"""What each precision computes in. int8 is the weights' alone."""
+"""What each precision computes in. int8 is what the GPTs' weights are kept in."""
 
 CAUSAL = STAGES[:2]
-"""The stages that go one token at a time: what int8 weights and the compiled step are for."""
+"""The stages that go one token at a time."""
 
 TOLERANCES = {"fp32": 1e-4, "bf16": 0.05, "int8": 0.05}
 """How far the compiled step's hidden states may be from torch's, relative to their size. Ten times what rounding does."""
@@ -49,19 +49,13 @@ def plan_placement(device: str | Mapping[str, str] = "auto", precision: str | Ma
     """Decide device and precision of every part; a mapping gives them by part, and what it leaves out is "auto".
 
     "auto" is the first GPU where there is one, else the CPU; fp16 on a GPU, fp32 on a CPU. One precision for all means
-    the three GPT stages: the codec, small and heard directly, stays in fp32 unless a mapping names it, and "int8" leaves
-    the fine stage, which multiplies a thousand rows at once, in bf16.
+    the three GPT stages: the codec, small and heard directly, stays in fp32 unless a mapping names it.
     Raises: InvalidInput for an unknown part, device or precision, or one that this machine does not have.
     """
     devices = _by_part("device", device)
     precisions = _by_part("precision", precision)
     if not isinstance(precision, Mapping):
         precisions["codec"] = "fp32"
-    for part in PARTS:
-        if precisions[part] == "int8" and part not in CAUSAL:
-            if isinstance(precision, Mapping):
-                raise InvalidInput(f"int8 was asked for in {part}, which has no products of single rows to gain by it; name it for {' or '.join(CAUSAL)}.")
-            precisions[part] = "bf16"
     return {part: _place(devices[part], precisions[part], part) for part in PARTS}
 
 
@@ -82,6 +76,8 @@ def _place(device_name: str, precision: str, part: str) -> Placement:
         raise InvalidInput(f"A precision of {precision!r} was given; it must be one of auto, {', '.join(DTYPES)}.")
     if precision == "fp16" and device.type == "cpu":
         raise InvalidInput("fp16 was asked for on a CPU, which has no arithmetic for it; use fp32 (exact), bf16 or int8 there.")
+    if precision == "int8" and part not in STAGES:
+        raise InvalidInput(f"int8 was asked for in {part}, which has no weights in 8 bits; name it for {', '.join(STAGES)}.")
     if precision == "int8" and device.type != "cpu":
         raise InvalidInput(f"int8 was asked for on {device}; its weights are for CPUs. Use fp16 on a GPU.")
     return Placement(device, precision)
@@ -128,7 +124,7 @@ class Runtime:
         self._idle: dict[str, list[Engine]] = {part: [] for part in CAUSAL}
         self._library = None if plain else self._load_library()
         if self._library is not None:
-            _speed_up_fine(self.fine, self._library)
+            _speed_up_fine(self.fine, self._library, TOLERANCES[placement["fine"].precision])
         self._captured = not (plain or offload) and self._check_graphs()
 
     def _load_library(self) -> ctypes.CDLL | None:
@@ -216,7 +212,6 @@ class Runtime:
         finally:
             idle[:] = [engine]
 
-
     def _make_engine(self, stage: str, n_rows: int) -> Engine:
         model, kind = self.causal(stage), self.placement[stage].device.type
         if kind == "cpu" and self._library is not None:
@@ -246,22 +241,26 @@ def _check_native(model: CausalGPT, library: ctypes.CDLL, tolerance: float) -> N
 
 
 @torch.inference_mode()
-def _speed_up_fine(model: FineGPT, library: ctypes.CDLL) -> None:
-    """Let the fine stage attend in the kernel where it can, and where that gives what torch gives."""
-    weight = model.wpe.weight
-    window, attention = min(model.config.block_size, 128), NativeAttention(library)
-    if weight.device.type != "cpu" or weight.dtype != torch.bfloat16 or model.config.n_embd != 64 * model.config.n_head or model.config.block_size % 64:
-        return
-    q, k, v = torch.linspace(-3, 3, window * 3 * model.config.n_embd).sin().to(weight.dtype).reshape(1, window, -1).chunk(3, dim=-1)
-    plain = model.attend(0, q, k, v).float()
-    try:
-        error = float((attention(0, q, k, v).float() - plain).norm() / plain.norm())
-    except NativeUnavailable:
-        return  # an older processor: torch's attention is what there is
-    if error <= TOLERANCES["bf16"]:
-        model.attend = attention
-    else:
-        _warn_slow(f"the kernel's attention is off by {error:.1e} of its size", "The fine stage attends", "somewhat")
+def _speed_up_fine(model: FineGPT, library: ctypes.CDLL, tolerance: float) -> None:
+    """Let the kernel run the fine stage's windows where it can, and where that gives what torch gives.
+
+    8-bit weights meet activations of 8 bits where that is as good for these weights, which no one can know before; else of 16.
+    """
+    n_positions, config = min(model.config.block_size, 96), model.config
+    codes = torch.arange(n_positions * config.n_codes_total).reshape(n_positions, -1) * 37 % config.output_vocab_size
+    x = sum((model.embed(codes[:, i], i) for i in range(config.n_codes_total)), start=model.wpe.weight[:n_positions])[None]
+    is_int8 = any(isinstance(module, Int8Linear) for module in model.modules())
+    error, plain = 0.0, model.run_in_torch(x, 0).float()
+    for whole in (True, False) if is_int8 else (False,):
+        try:
+            windows = NativeWindows(model, library, whole)
+        except NativeUnavailable:
+            return  # a model or a processor that torch does as well
+        error = float((windows(x, 0) - plain).norm() / plain.norm())
+        if error <= tolerance:
+            model.run_blocks = windows
+            return
+    _warn_slow(f"the kernel's windows are off by {error:.1e} of their size", "The fine stage runs", "somewhat")
 
 
 def _build(config: BarkConfig, part: str, state: Mapping[str, Tensor], placement: Placement, offload: bool) -> nn.Module:

@@ -151,7 +151,7 @@ class FineGPT(nn.Module):
         self.wpe = nn.Embedding(config.block_size, config.n_embd)
         self.h = nn.ModuleList(Block(config, norm_bias=True) for _ in range(config.n_layer))
         self.ln_f = nn.LayerNorm(config.n_embd, eps=1e-5)
-        self.attend: Attend = lambda _, q, k, v: _attention(q, k, v, config.n_head)  # runtime.py may know a faster one
+        self.run_blocks: Callable[[Tensor, int], Tensor] = self.run_in_torch  # runtime.py may know a faster way
         self.apply(_init_weights)
 
     def embed(self, codes: Tensor, codebook: int) -> Tensor:
@@ -160,11 +160,15 @@ class FineGPT(nn.Module):
 
     def forward(self, x: Tensor, codebook: int, first: int = 0, count: int | None = None) -> Tensor:
         """Run summed embeddings (B, T, C); return `codebook`'s first `count` logits at positions first … T − 1, (B, T − first, count)."""
-        x = x + self.wpe.weight[: x.shape[1]]
-        for layer, block in enumerate(self.h):
-            x = block(x, layer, self.attend)
+        hidden = self.run_blocks(x + self.wpe.weight[: x.shape[1]], first)
         weight = cast(nn.Embedding, self.wtes[codebook]).weight
-        return F.linear(self.ln_f(x[:, first:]), weight[:count])
+        return F.linear(hidden.to(weight.dtype), weight[:count])
+
+    def run_in_torch(self, x: Tensor, first: int) -> Tensor:
+        """Run embeddings with positions (B, T, C) through all blocks; return the normed hidden states at first … T − 1, (B, T − first, C)."""
+        for layer, block in enumerate(self.h):
+            x = block(x, layer, lambda _, q, k, v: _attention(q, k, v, self.config.n_head))
+        return self.ln_f(x[:, first:])
 
 
 def _init_weights(module: nn.Module) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import subprocess
 import sys
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -17,10 +18,10 @@ from torch import Tensor
 from bark_core import native, runtime
 from bark_core.config import BarkConfig, CodecConfig, FineConfig, GPTConfig
 from bark_core.decode import Engine
-from bark_core.native import NativeAttention, NativeEngine, NativeUnavailable, load_library
+from bark_core.native import NativeEngine, NativeUnavailable, NativeWindows, load_library
 from bark_core.quantize import Int8Linear, quantize_linears
 from bark_core.runtime import Runtime, make_model, plan_placement
-from bark_core.transformer import CausalGPT, FineGPT
+from bark_core.transformer import Block, CausalGPT, FineGPT
 
 TOLERANCES = {"fp32": 2e-6, "bf16": 0.03, "int8": 0.03}
 
@@ -87,7 +88,7 @@ def test_every_number_of_threads_gives_the_same(library: ctypes.CDLL) -> None:
             found.append(run(NativeEngine(model, 2, library), [0, 1])[0])
     finally:
         torch.set_num_threads(before)
-    # Prefill is torch's and may round by threads; the steps after it may differ by no more than that.
+    # Where prefill is torch's, it may round by threads; the steps after it may differ by no more than that.
     assert all(error_of(each, found[0]) < 1e-6 for each in found)
 
 
@@ -144,26 +145,74 @@ def test_looking_back_over_several_blocks_finds_the_same(library: ctypes.CDLL, p
         assert torch.equal(steps(NativeEngine(model, 1, library), [i])[:, 0], together[:, i])
 
 
-@torch.inference_mode()
-@pytest.mark.parametrize(("n_rows", "length", "n_head"), [(1, 64, 1), (1, 512, 3), (2, 192, 2)])
-def test_windows_attend_as_torch_lets_them(library: ctypes.CDLL, n_rows: int, length: int, n_head: int) -> None:
-    torch.manual_seed(length)
-    qkv = (1.5 * torch.randn(n_rows, length, 3 * 64 * n_head)).bfloat16()
-    q, k, v = qkv.chunk(3, dim=-1)
+def make_fine(precision: str, width: int, n_head: int, bias: bool = False) -> FineGPT:
+    torch.manual_seed(width)
+    model = FineGPT(FineConfig(n_layer=3, n_head=n_head, n_embd=width, input_vocab_size=90, output_vocab_size=90, block_size=320, bias=bias))
+    for parameter in model.requires_grad_(False).parameters():
+        parameter.add_(torch.randn_like(parameter) * 0.08)
+    if precision == "int8":
+        quantize_linears(model)
+    return model if precision == "fp32" else model.bfloat16()
+
+
+def make_windows(model: FineGPT, library: ctypes.CDLL, whole: bool = False) -> NativeWindows:
     try:
-        found = NativeAttention(library)(0, q, k, v)
+        return NativeWindows(model, library, whole)
     except NativeUnavailable as error:
         pytest.skip(str(error))
-    exact = FineGPT(FineConfig(n_layer=1, n_head=n_head, n_embd=64 * n_head, input_vocab_size=9, output_vocab_size=9)).attend(0, *qkv.float().chunk(3, dim=-1))
-    assert found.shape == exact.shape and error_of(found.float(), exact) < 0.004
-    assert torch.equal(NativeAttention(library)(0, q[-1:], k[-1:], v[-1:])[0], found[-1])
 
 
-@pytest.mark.parametrize(("dtype", "length"), [(torch.float32, 64), (torch.bfloat16, 63)])
-def test_windows_that_the_kernel_cannot_do_are_refused(library: ctypes.CDLL, dtype: torch.dtype, length: int) -> None:
-    q, k, v = torch.zeros(1, length, 192, dtype=dtype).chunk(3, dim=-1)
-    with pytest.raises(NativeUnavailable, match="takes bf16 and windows in steps of 64"):
-        NativeAttention(library)(0, q, k, v)
+@torch.inference_mode()
+@pytest.mark.parametrize("precision", TOLERANCES)
+@pytest.mark.parametrize(
+    ("n_rows", "length", "first", "width", "n_head", "bias"), [(1, 64, 0, 64, 1, True), (2, 191, 0, 128, 4, False), (1, 320, 77, 192, 3, False)]
+)
+def test_windows_give_what_torch_gives(
+    library: ctypes.CDLL, precision: str, n_rows: int, length: int, first: int, width: int, n_head: int, bias: bool
+) -> None:
+    model = make_fine(precision, width, n_head, bias)
+    x = torch.randn(n_rows, length, width).to(model.wpe.weight.dtype)
+    plain = model.run_in_torch(x, first).float()
+    for whole in (False, True) if precision == "int8" else (False,):
+        windows = make_windows(model, library, whole)
+        found = windows(x, first)
+        assert found.shape == plain.shape and error_of(found, plain) < TOLERANCES[precision]
+        assert torch.equal(windows(x[-1:], first)[0], found[-1])
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("precision", TOLERANCES)
+def test_a_prompt_fed_in_parts_gives_what_it_gives_at_once(library: ctypes.CDLL, precision: str) -> None:
+    model = make_causal(precision)
+    make_windows(make_fine(precision, 128, 2), library)
+    prompt = model.embed(torch.arange(150) * 7 % 300)
+
+    def feed(engine: Engine, cuts: list[int]) -> list[Tensor]:
+        last = [engine.prefill(prompt[start:stop], 1, start) for start, stop in itertools.pairwise(cuts)][-1]
+        return [last.float(), engine.cache.keys[:, 1, :150].float(), engine.cache.values[:, 1, :150].float()]
+
+    at_once, plain = (feed(make(), [0, 150]) for make in (lambda: NativeEngine(model, 2, library), lambda: Engine(model, 2)))
+    assert all(error_of(one, other) < TOLERANCES[precision] for one, other in zip(at_once, plain, strict=True))
+    for cuts in ([0, 64, 150], [0, 1, 37, 149, 150]):
+        assert all(torch.equal(one, other) for one, other in zip(feed(NativeEngine(model, 2, library), cuts), at_once, strict=True))
+
+
+def test_windows_that_the_kernel_cannot_do_are_left_to_torch(library: ctypes.CDLL) -> None:
+    with pytest.raises(NativeUnavailable, match="steps of 64"):
+        NativeWindows(make_fine("fp32", 96, 3), library)
+
+
+def test_activations_of_eight_bits_are_used_only_where_they_are_good_enough(library: ctypes.CDLL) -> None:
+    model = make_fine("int8", 128, 2)
+    make_windows(model, library)
+    runtime._speed_up_fine(model, library, 0.05)
+    chosen = [model.run_blocks]
+    # One input a thousand times as large as the others, as some trained models have them, leaves those no bits.
+    norm = cast(Block, model.h[0]).ln_1
+    norm.weight[0] *= 1000
+    runtime._speed_up_fine(model, library, 0.05)
+    chosen.append(model.run_blocks)
+    assert [cast(NativeWindows, each).whole for each in chosen] == [True, False]
 
 
 @pytest.mark.usefixtures("library")

@@ -30,7 +30,7 @@ def test_auto_without_a_gpu_is_the_cpu() -> None:
 def test_one_precision_is_the_stages_and_a_mapping_is_each_parts_own() -> None:
     assert precisions(device="cpu", precision="fp32") == ["fp32"] * 4
     assert precisions(device="cpu", precision="bf16") == ["bf16", "bf16", "bf16", "fp32"]
-    assert precisions(device="cpu", precision="int8") == ["int8", "int8", "bf16", "fp32"]
+    assert precisions(device="cpu", precision="int8") == ["int8", "int8", "int8", "fp32"]
     assert precisions(device="cpu", precision={"semantic": "fp32", "coarse": "int8", "fine": "bf16", "codec": "bf16"}) == ["fp32", "int8", "bf16", "bf16"]
 
 
@@ -41,7 +41,7 @@ def test_one_precision_is_the_stages_and_a_mapping_is_each_parts_own() -> None:
         ({"device": "meta"}, "device of 'meta'"),
         ({"device": "cpu", "precision": "fp8"}, "precision of 'fp8' was given; it must be one of auto, fp32"),
         ({"device": "cpu", "precision": "fp16"}, "fp16 was asked for on a CPU"),
-        ({"device": "cpu", "precision": {"fine": "int8"}}, "int8 was asked for in fine"),
+        ({"device": "cpu", "precision": {"codec": "int8"}}, "int8 was asked for in codec"),
         ({"device": {"text": "cpu"}}, "device was given for 'text'; the parts that can be named are semantic"),
         ({"device": "cpu", "precision": {"voice": "fp32"}}, "precision was given for 'voice'"),
     ],
