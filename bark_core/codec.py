@@ -10,7 +10,6 @@ import sys
 import types
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -84,7 +83,7 @@ class Codec(nn.Module):
         """
         layers: Any = self.decoder.model
         remembered = layers[:_RECURRENT](self.embed(codes))  # (1, C, T)
-        hop, blocks = int(np.prod(self.config.ratios)), list[Tensor]()
+        hop, blocks = self.config.frame_samples, list[Tensor]()
         for begin in range(0, codes.shape[1], _BLOCK):
             before = min(begin, _LOOK_BACK)
             made = layers[_RECURRENT:](remembered[..., begin - before : begin + _BLOCK])

@@ -19,6 +19,7 @@ from bark_core.types import SamplingOptions
 KEYS_BUCKET = 256
 """A graph reads a fixed number of keys: the least multiple of this that holds all positions."""
 
+
 class GraphsUnavailable(Exception):
     """The captured step cannot be had here or errs; the message says how."""
 

@@ -271,11 +271,18 @@ def _build(config: BarkConfig, part: str, state: Mapping[str, Tensor], placement
     dtype, device = DTYPES[placement.precision], torch.device("cpu") if offload else placement.device
     if placement.precision == "int8":
         quantize_linears(module, release_pages)
-    if isinstance(module, CausalGPT) and isinstance(module.wte, nn.Embedding) and placement.device.type == "cpu" and module.wte.weight.dtype != dtype:
-        module.wte = StoredEmbedding(module.wte.weight.detach(), dtype)
+    if isinstance(module, CausalGPT) and placement.device.type == "cpu":
+        _keep_table(module, dtype)
     module.load_state_dict({name: _convert(tensor, device, dtype) for name, tensor in module.state_dict().items()}, assign=True)
     trim_heap()
     return module.requires_grad_(False).eval()
+
+
+def _keep_table(model: CausalGPT, dtype: torch.dtype) -> None:
+    """Leave a table of embeddings as it is stored, where that is in another precision than the model's."""
+    table = cast(nn.Embedding, model.wte).weight
+    if table.dtype != dtype:
+        model.wte = StoredEmbedding(table.detach(), dtype)
 
 
 def _convert(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:

@@ -167,13 +167,14 @@ def decode_audio(runtime: Runtime, fine: Sequence[np.ndarray]) -> Steps[list[np.
     """
     codec = runtime.codec
     made = []
-    for codes in fine:
-        with runtime.present("codec"), torch.inference_mode():
-            audio = codec(torch.from_numpy(codes).to(codec.codebooks.device)).float().cpu().numpy()
-        if not np.isfinite(audio).all():
-            raise GenerationError("The codec gave samples that are not numbers: its weights are damaged, or its precision is too low; load in fp32.")
-        made.append(audio)
-        yield "codec", len(made), len(fine)
+    with runtime.present("codec"):
+        for codes in fine:
+            with torch.inference_mode():
+                audio = codec(torch.from_numpy(codes).to(codec.codebooks.device)).float().cpu().numpy()
+            if not np.isfinite(audio).all():
+                raise GenerationError("The codec gave samples that are not numbers: its weights are damaged, or its precision is too low; load in fp32.")
+            made.append(audio)
+            yield "codec", len(made), len(fine)
     return made
 
 
