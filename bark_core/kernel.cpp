@@ -173,10 +173,10 @@ void multiply_rows(void *pool, int32_t kind, const Linear *linear, int n_rows, i
 // weights meet activations of 8 bits, not 16. False where this processor has not the instructions, and torch does as well.
 bool run_window(void *pool, const Model *model, bool whole, int T, int start, int row, bool causal, int first, const float *x, float *hidden) {
     void (*run)(Pool &, const Model &, int, int, int, bool, int, const float *, float *) = nullptr;
-#if defined(WINDOWS_OF_SINGLES)
+#if defined(TILES_OF_SINGLES)
     if (model->kind == 0) run = window_run<InSingles>;
 #endif
-#if defined(WINDOWS_OF_HALVES)
+#if defined(TILES_OF_HALVES)
     if (model->kind == 1) run = window_run<InHalves>;
     if (model->kind == 2) run = whole ? window_run<InQuarters> : window_run<InHalvesOf8>;
 #endif
