@@ -3,6 +3,7 @@
 // A step reads every weight once and can be no faster than memory allows; all else is arranged to hide behind that.
 // A plain C interface without torch's headers: native.py has torch's builder compile it and calls it through ctypes.
 
+#include "kernel_attend.hpp"
 #include "kernel_math.hpp"
 #include "kernel_pool.hpp"
 #include "kernel_window.hpp"

@@ -1,4 +1,4 @@
-// Arithmetic of the decoding step: the three kinds of weights, products of a few rows with many weights, attention.
+// Arithmetic of the decoding step: the three kinds of weights, products of a few rows with many weights.
 //
 // Written in vectors of 16 floats whatever the machine's own width; the two instructions that make 16- and 8-bit
 // weights fast are used where the compiler has them. A row's result never depends on how many rows there are: each
@@ -58,6 +58,14 @@ template <typename V, typename T> inline V load(const T *from) {
     return v;
 }
 
+// Have a vector loaded once and kept: compilers put its load into every instruction that uses it, and loads are what there are too few of.
+template <typename V> inline V once(V v) {
+#if defined(__AVX512F__)
+    asm("" : "+v"(v));
+#endif
+    return v;
+}
+
 inline uint16_t to_bf16(float x) {
     uint32_t bits;
     std::memcpy(&bits, &x, 4);
@@ -102,11 +110,12 @@ inline void sum4(const Floats v[4], float out[4]) {
 // accumulates. `prepare` keeps a row's pieces of STEP at every `hop`th place and returns what one unit of them is worth.
 struct Fp32 {
     typedef float Weight, Act, Cached;
-    typedef Floats Sum, Piece;
+    typedef Floats Sum, Piece, Row;
     static const int STEP = 16;
     static Piece fetch(const Weight *w) { return load<Floats>(w); }
-    static Sum add(Sum s, Piece w, const Act *x) { return s + w * load<Floats>(x); }
-    static float finish(Sum s) { return sum(s); }
+    static Row take(const Act *x) { return once(load<Floats>(x)); }
+    static Sum add(Sum s, Piece w, Row x) { return s + w * x; }
+    static Floats finish(Sum s) { return s; }
     static float prepare(const float *x, int n, Act *out, int hop) {
         for (int k = 0; k < n; k += STEP, out += hop) std::memcpy(out, x + k, STEP * sizeof(float));
         return 1.f;
@@ -123,14 +132,17 @@ struct Bf16 {
     static const int STEP = 32;
 #if defined(__AVX512BF16__)
     typedef __m512bh Piece;
+    typedef __m512i Row;
     static Piece fetch(const Weight *w) { return load<__m512bh>(w); }
-    static Sum add(Sum s, Piece w, const Act *x) { return (Floats)_mm512_dpbf16_ps((__m512)s, w, load<__m512bh>(x)); }
+    static Row take(const Act *x) { return once(load<__m512i>(x)); }
+    static Sum add(Sum s, Piece w, Row x) { return (Floats)_mm512_dpbf16_ps((__m512)s, w, (__m512bh)x); }
 #else
-    struct Piece { Floats low, high; };
+    typedef Pair Piece, Row;
     static Piece fetch(const Weight *w) { return {widen(load<Halves>(w)), widen(load<Halves>(w + 16))}; }
-    static Sum add(Sum s, Piece w, const Act *x) { return s + w.low * widen(load<Halves>(x)) + w.high * widen(load<Halves>(x + 16)); }
+    static Row take(const Act *x) { return fetch(x); }
+    static Sum add(Sum s, const Piece &w, const Row &x) { return s + w.low * x.low + w.high * x.high; }
 #endif
-    static float finish(Sum s) { return sum(s); }
+    static Floats finish(Sum s) { return s; }
     static float prepare(const float *x, int n, Act *out, int hop) {
         for (int k = 0; k < n; k += STEP, out += hop)
             for (int i = 0; i < STEP; i++) out[i] = to_bf16(x[k + i]);
@@ -159,18 +171,21 @@ struct Int8 {
     typedef Ints Sum;
     static const int STEP = 32;
 #if defined(__AVX512VNNI__) && defined(__AVX512BW__)
-    typedef __m512i Piece;
+    typedef __m512i Piece, Row;
     static Piece fetch(const Weight *w) { return _mm512_cvtepi8_epi16(load<__m256i>(w)); }
-    static Sum add(Sum s, Piece w, const Act *x) { return (Ints)_mm512_dpwssd_epi32((__m512i)s, w, load<__m512i>(x)); }
+    static Row take(const Act *x) { return once(load<__m512i>(x)); }
+    static Sum add(Sum s, Piece w, Row x) { return (Ints)_mm512_dpwssd_epi32((__m512i)s, w, x); }
 #else
     typedef const Weight *Piece;
+    typedef const Act *Row;
     static Piece fetch(const Weight *w) { return w; }
-    static Sum add(Sum s, Piece w, const Act *x) {
+    static Row take(const Act *x) { return x; }
+    static Sum add(Sum s, Piece w, Row x) {
         for (int i = 0; i < 16; i++) s[i] += int32_t(w[2 * i]) * x[2 * i] + int32_t(w[2 * i + 1]) * x[2 * i + 1];
         return s;
     }
 #endif
-    static float finish(Sum s) { return sum(__builtin_convertvector(s, Floats)); }
+    static Floats finish(Sum s) { return __builtin_convertvector(s, Floats); }
     static float prepare(const float *x, int n, Act *out, int hop) {
         float most = 1e-20f;
 #pragma omp simd reduction(max : most)
@@ -213,21 +228,34 @@ inline void layer_norm(const float *x, const float *weight, const float *bias, f
     for (int i = 0; i < n; i++) out[i] = (x[i] - mean) * by * weight[i] + (bias ? bias[i] : 0.f);
 }
 
-// out[o][r] for O outputs of n inputs and R rows. Each weight is fetched once for all rows, and the next tile's asked
-// for meanwhile. x holds the rows' pieces in turns.
+// out[o][r] for O outputs of n inputs and R rows. Each weight is fetched once for all rows, and those two tiles on are asked
+// for meanwhile, into the second cache: the first can wait for too few lines at once. x holds the rows' pieces in turns.
 template <typename K, int O, int R>
 inline void tile(const typename K::Weight *w, const typename K::Act *x, int n, float out[O][R]) {
     typename K::Sum sums[O][R] = {};
-    for (int k = 0; k < n; k += K::STEP, x += R * K::STEP)
+    for (int k = 0; k < n; k += K::STEP, x += R * K::STEP) {
+        typename K::Piece pieces[O];
 #pragma GCC unroll 8
         for (int o = 0; o < O; o++) {
-            __builtin_prefetch(w + int64_t(o + O) * n + k);
-            const typename K::Piece piece = K::fetch(w + int64_t(o) * n + k);
-#pragma GCC unroll 8
-            for (int r = 0; r < R; r++) sums[o][r] = K::add(sums[o][r], piece, x + r * K::STEP);
+            __builtin_prefetch(w + int64_t(o + 2 * O) * n + k, 0, 2);
+            pieces[o] = K::fetch(w + int64_t(o) * n + k);
         }
-    for (int o = 0; o < O; o++)
-        for (int r = 0; r < R; r++) out[o][r] = K::finish(sums[o][r]);
+#pragma GCC unroll 8
+        for (int r = 0; r < R; r++) {
+            const typename K::Row row = K::take(x + r * K::STEP);
+#pragma GCC unroll 8
+            for (int o = 0; o < O; o++) sums[o][r] = K::add(sums[o][r], pieces[o], row);
+        }
+    }
+    float each[(O * R + 3) / 4 * 4];
+#pragma GCC unroll 8
+    for (int i = 0; i < O * R; i += 4) {
+        Floats four[4] = {};
+#pragma GCC unroll 4
+        for (int j = i; j < i + 4 && j < O * R; j++) four[j - i] = K::finish(sums[j / R][j % R]);
+        sum4(four, each + i);
+    }
+    std::memcpy(out, each, sizeof(float) * O * R);
 }
 
 // Multiply R rows x by weight rows first … last − 1 into the same columns of out (R, stride).
@@ -270,71 +298,4 @@ template <typename K>
 void pack(const float *row, int n, int index, int n_rows, typename K::Act *acts, float *worths) {
     const int group = index / GROUP * GROUP, R = std::min(GROUP, n_rows - group);
     worths[index] = K::prepare(row, n, acts + int64_t(group) * n + (index - group) * K::STEP, R * K::STEP);
-}
-
-// What `count` positions say to one row, for all its heads: H largest scores, H sums of exponentials above those, and the
-// sums of values so weighted (H, D). q and the sums are as the kind arranges them. Keys and values (count, H · D) are read strictly in the
-// order in which they lie: memory brings them twice as fast as in any order that would save work.
-template <typename K, int D>
-void attend(const float *q, const typename K::Cached *keys, const typename K::Cached *values, int H, int count, float *most, float *total,
-            float *sums, float *scores) {
-    const float by = 1.f / std::sqrt(float(D));
-    for (int t = 0; t < count; t++)
-        for (int h = 0; h < H; h += 4) {
-            const int some = std::min(4, H - h);
-            Floats four[4] = {};
-            for (int i = 0; i < some; i++)
-                for (int d = (h + i) * D; d < (h + i + 1) * D; d += 32) {
-                    const Pair pair = K::read(keys + int64_t(t) * H * D + d);
-                    four[i] += load<Floats>(q + d) * pair.low;
-                    four[i] += load<Floats>(q + d + 16) * pair.high;
-                }
-            float four_scores[4];
-            sum4(four, four_scores);
-            for (int i = 0; i < some; i++) scores[(h + i) * count + t] = four_scores[i] * by;
-        }
-    for (int h = 0; h < H; h++) {
-        float *row = scores + h * count, high = row[0], sum = 0;
-#pragma omp simd reduction(max : high)
-        for (int t = 1; t < count; t++) high = row[t] > high ? row[t] : high;
-#pragma omp simd reduction(+ : sum)
-        for (int t = 0; t < count; t++) {
-            row[t] = exp_fast(row[t] - high);
-            sum += row[t];
-        }
-        most[h] = high;
-        total[h] = sum;
-    }
-    std::fill(sums, sums + H * D, 0.f);
-    for (int t = 0; t < count; t++)
-        for (int h = 0; h < H; h++) {
-            Floats sum[D / 16];
-            std::memcpy(sum, sums + h * D, sizeof sum);
-            const Floats weight = scores[h * count + t] + Floats{};
-            for (int d = 0; d < D; d += 32) {
-                const Pair pair = K::read(values + int64_t(t) * H * D + h * D + d);
-                sum[d / 16] += weight * pair.low;
-                sum[d / 16 + 1] += weight * pair.high;
-            }
-            std::memcpy(sums + h * D, sum, sizeof sum);
-        }
-}
-
-// Bring what several blocks of positions said to one row together: out (H, D). A block's parts lie `stride` apart.
-template <typename K, int D>
-void join_blocks(const float *most, const float *total, const float *sums, int n_blocks, int64_t stride, int H, float *out) {
-    for (int h = 0; h < H; h++) {
-        float high = most[h], whole = 0;
-        for (int b = 1; b < n_blocks; b++) high = std::max(high, most[b * stride + h]);
-        Floats joined[D / 16] = {};
-        for (int b = 0; b < n_blocks; b++) {
-            const float weight = exp_fast(most[b * stride + h] - high);
-            whole += weight * total[b * stride + h];
-            for (int d = 0; d < D / 16; d++) joined[d] += weight * load<Floats>(sums + b * stride + h * D + d * 16);
-        }
-        float arranged[D];
-        for (int d = 0; d < D / 16; d++) joined[d] /= whole;
-        std::memcpy(arranged, joined, sizeof joined);
-        for (int d = 0; d < D; d += 32) K::restore(arranged + d, out + h * D + d);
-    }
 }

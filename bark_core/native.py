@@ -26,7 +26,7 @@ from bark_core.quantize import Int8Linear
 from bark_core.transformer import Block, CausalGPT, FineGPT
 from bark_core.types import SamplingOptions
 
-SOURCES = ("kernel.cpp", "kernel_math.hpp", "kernel_pool.hpp", "kernel_tile.hpp", "kernel_window.hpp")
+SOURCES = ("kernel.cpp", "kernel_attend.hpp", "kernel_math.hpp", "kernel_pool.hpp", "kernel_tile.hpp", "kernel_window.hpp")
 FLAGS = ["-O3", "-march=native", "-std=c++20", "-pthread", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"]
 THREADING = ("-fopenmp", "-fopenmp-simd")
 """With torch's own threads, which are found in the process; where they are not, without."""
