@@ -1,6 +1,7 @@
 // One decoding step of a causal GPT on a CPU: every layer for a handful of rows, one token each, in one call.
 //
-// A step reads every weight once and can be no faster than memory allows; all else is arranged to hide behind that.
+// A step reads every weight once and can be no faster than memory allows; all else is arranged to hide behind that. Whoever
+// reads something is told what is read after it, so that memory never waits for threads to meet.
 // A plain C interface without torch's headers: native.py has torch's builder compile it and calls it through ctypes.
 
 #include "kernel_attend.hpp"
@@ -49,28 +50,38 @@ class Worker {
         for (int layer = 0; layer < m.n_layer; layer++) {
             const Layer &l = m.layers[layer];
             pack_normed(l.norm1_weight, l.norm1_bias);
-            for (int part = 0; part < 3; part++) times(l.qkv, C, {part * C + narrow.first, part * C + narrow.last}, s.qkv, 3 * C);
+            for (int part = 0; part < 3; part++)
+                times(l.qkv, C, {part * C + narrow.first, part * C + narrow.last}, s.qkv, 3 * C,
+                      part < 2 ? row_of(l.qkv, C, (part + 1) * C + narrow.first) : block_of(m.keys, layer, blocks.first));
             store(layer);
             pool.meet();
-            for (int b = blocks.first; b < blocks.last; b++) look_back(layer, b);
+            for (int b = blocks.first; b < blocks.last; b++) look_back(layer, b, b + 1 < blocks.last ? block_of(m.keys, layer, b + 1) : row_of(l.project, C, narrow.first));
             pool.meet();
             pack_gathered();
-            times(l.project, C, narrow, s.wide, 4 * C);
+            times(l.project, C, narrow, s.wide, 4 * C, row_of(l.widen, C, wide.first));
             add(s.wide, 4 * C);
             pool.meet();
             pack_normed(l.norm2_weight, l.norm2_bias);
-            times(l.widen, C, wide, s.wide, 4 * C);
+            times(l.widen, C, wide, s.wide, 4 * C, row_of(l.narrow, 4 * C, narrow.first));
             for (int r = 0; r < n_rows; r++)
                 for (int o = wide.first; o < wide.last; o++) s.wide[size_t(r) * 4 * C + o] = gelu(s.wide[size_t(r) * 4 * C + o]);
             pool.meet();
             pack_rows(s.wide, 4 * C);
-            times(l.narrow, 4 * C, narrow, s.made, C);
+            times(l.narrow, 4 * C, narrow, s.made, C, row_of((&l)[layer + 1 < m.n_layer].qkv, C, narrow.first));
             add(s.made, C);
             pool.meet();
         }
     }
 
   private:
+    // Where an output's weights begin, and where a block's keys or values do.
+    static const void *row_of(const Linear &linear, int n, int output) {
+        return static_cast<const typename K::Weight *>(linear.weight) + int64_t(output) * n;
+    }
+    const Cached *block_of(const void *cached, int layer, int b) const {
+        const Block &block = s.blocks[std::min(b, int(s.blocks.size()) - 1)];
+        return static_cast<const Cached *>(cached) + layer * m.layer_stride + block.row * m.row_stride + int64_t(block.index) * BLOCK * C;
+    }
     void pack_rows(const Room<float> &from, int n) {
         for (int r = 0; r < n_rows; r++) pack<K>(from.data() + size_t(r) * n, n, r, n_rows, acts.data(), worths.data());
     }
@@ -80,8 +91,8 @@ class Worker {
             pack<K>(normed.data(), C, r, n_rows, acts.data(), worths.data());
         }
     }
-    void times(const Linear &linear, int n, Range outputs, Room<float> &out, int64_t stride) {
-        multiply<K>(linear, acts.data(), worths.data(), n_rows, n, outputs.first, outputs.last, out.data(), stride);
+    void times(const Linear &linear, int n, Range outputs, Room<float> &out, int64_t stride, const void *next) {
+        multiply<K>(linear, acts.data(), worths.data(), n_rows, n, outputs.first, outputs.last, out.data(), stride, next);
     }
     void add(const Room<float> &from, int64_t stride) {
         for (int r = 0; r < n_rows; r++)
@@ -99,16 +110,15 @@ class Worker {
         }
     }
     // Find what one block of positions says to its row.
-    void look_back(int layer, int b) {
+    void look_back(int layer, int b, const void *next) {
         const Block &block = s.blocks[b];
-        const int64_t first = layer * m.layer_stride + block.row * m.row_stride + int64_t(block.index) * BLOCK * C;
-        const Cached *keys = static_cast<const Cached *>(m.keys) + first, *values = static_cast<const Cached *>(m.values) + first;
+        const Cached *keys = block_of(m.keys, layer, b), *values = block_of(m.values, layer, b);
         const float *q = s.qkv.data() + size_t(block.row) * 3 * C;
         if (b == blocks.first || block.index == 0)
             for (int i = 0; i < C; i += 32) K::arrange(q + i, normed.data() + i);
         float *sums = s.found.data() + b * State::stride(C, H), *most = sums + C, *total = most + H;
         const auto run = D == 64 ? attend<K, 64> : attend<K, 32>;
-        run(normed.data(), keys, values, H, block.count, most, total, sums, scores.data());
+        run(normed.data(), keys, values, H, block.count, most, total, sums, scores.data(), next);
     }
     void pack_gathered() {
         for (int r = 0; r < n_rows; r++) {
@@ -145,7 +155,7 @@ void product(Pool &pool, const Linear &linear, int n_rows, int n, int count, con
     for (int r = 0; r < n_rows; r++) pack<K>(x + size_t(r) * n, n, r, n_rows, acts.data(), worths.data());
     pool.run([&](int thread) {
         const Range mine = share(count, 1, thread, pool.n);
-        multiply<K>(linear, acts.data(), worths.data(), n_rows, n, mine.first, mine.last, out, count);
+        multiply<K>(linear, acts.data(), worths.data(), n_rows, n, mine.first, mine.last, out, count, linear.weight);
     });
 }
 

@@ -4,20 +4,32 @@
 
 #include "kernel_math.hpp"
 
+const int AHEAD = 8;  // how many positions ahead of their use keys and values are asked for
+
+// Ask for 32 keys or values, into the second cache.
+template <typename T> inline void ask_for(const T *from) {
+    for (int i = 0; i < 32; i += 64 / int(sizeof(T))) __builtin_prefetch(from + i, 0, 2);
+}
+
 // What `count` positions say to one row, for all its heads: H largest scores, H sums of exponentials above those, and the
 // sums of values so weighted (H, D). q and the sums are as the kind arranges them. Keys and values (count, H · D) are read strictly in the
-// order in which they lie: memory brings them twice as fast as in any order that would save work.
+// order in which they lie: memory brings them twice as fast as in any order that would save work. `next` is what is read after them.
 template <typename K, int D>
 void attend(const float *q, const typename K::Cached *keys, const typename K::Cached *values, int H, int count, float *most, float *total,
-            float *sums, float *scores) {
+            float *sums, float *scores, const void *next) {
+    typedef const typename K::Cached *From;
     const float by = 1.f / std::sqrt(float(D));
-    for (int t = 0; t < count; t++)
+    const int C = H * D;
+    auto ahead = [&](From from, int t, From then) { return t + AHEAD < count ? from + int64_t(t + AHEAD) * C : then + int64_t(t + AHEAD - count) * C; };
+    for (int t = 0; t < count; t++) {
+        const From here = keys + int64_t(t) * C, later = ahead(keys, t, values);
         for (int h = 0; h < H; h += 4) {
             const int some = std::min(4, H - h);
             Floats four[4] = {};
             for (int i = 0; i < some; i++)
                 for (int d = (h + i) * D; d < (h + i + 1) * D; d += 32) {
-                    const Pair pair = K::read(keys + int64_t(t) * H * D + d);
+                    ask_for(later + d);
+                    const Pair pair = K::read(here + d);
                     four[i] += load<Floats>(q + d) * pair.low;
                     four[i] += load<Floats>(q + d + 16) * pair.high;
                 }
@@ -25,6 +37,7 @@ void attend(const float *q, const typename K::Cached *keys, const typename K::Ca
             sum4(four, four_scores);
             for (int i = 0; i < some; i++) scores[(h + i) * count + t] = four_scores[i] * by;
         }
+    }
     for (int h = 0; h < H; h++) {
         float *row = scores + h * count, high = row[0], sum = 0;
 #pragma omp simd reduction(max : high)
@@ -37,19 +50,22 @@ void attend(const float *q, const typename K::Cached *keys, const typename K::Ca
         most[h] = high;
         total[h] = sum;
     }
-    std::fill(sums, sums + H * D, 0.f);
-    for (int t = 0; t < count; t++)
+    std::fill(sums, sums + C, 0.f);
+    for (int t = 0; t < count; t++) {
+        const From here = values + int64_t(t) * C, later = ahead(values, t, static_cast<From>(next));
         for (int h = 0; h < H; h++) {
             Floats sum[D / 16];
             std::memcpy(sum, sums + h * D, sizeof sum);
             const Floats weight = scores[h * count + t] + Floats{};
             for (int d = 0; d < D; d += 32) {
-                const Pair pair = K::read(values + int64_t(t) * H * D + h * D + d);
+                ask_for(later + h * D + d);
+                const Pair pair = K::read(here + h * D + d);
                 sum[d / 16] += weight * pair.low;
                 sum[d / 16 + 1] += weight * pair.high;
             }
             std::memcpy(sums + h * D, sum, sizeof sum);
         }
+    }
 }
 
 // Bring what several blocks of positions said to one row together: out (H, D). A block's parts lie `stride` apart.

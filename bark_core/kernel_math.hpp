@@ -21,7 +21,8 @@ typedef int32_t Ints __attribute__((vector_size(64)));
 typedef uint32_t Words __attribute__((vector_size(64)));
 typedef uint16_t Halves __attribute__((vector_size(32)));
 
-const int GROUP = 8;  // rows that one pass over the weights serves: as many as have room in registers
+const int GROUP = 8;             // rows that one pass over the weights serves: as many as have room in registers
+const int AHEAD_BYTES = 32768;  // how far ahead of their use weights are asked for: what memory brings while it answers
 
 struct Linear {
     const void *weight;  // (outputs, inputs)
@@ -111,7 +112,7 @@ inline void sum4(const Floats v[4], float out[4]) {
 struct Fp32 {
     typedef float Weight, Act, Cached;
     typedef Floats Sum, Piece, Row;
-    static const int STEP = 16;
+    static constexpr int STEP = 16;
     static Piece fetch(const Weight *w) { return load<Floats>(w); }
     static Row take(const Act *x) { return once(load<Floats>(x)); }
     static Sum add(Sum s, Piece w, Row x) { return s + w * x; }
@@ -129,7 +130,7 @@ struct Fp32 {
 struct Bf16 {
     typedef uint16_t Weight, Act, Cached;
     typedef Floats Sum;
-    static const int STEP = 32;
+    static constexpr int STEP = 32;
 #if defined(__AVX512BF16__)
     typedef __m512bh Piece;
     typedef __m512i Row;
@@ -169,7 +170,7 @@ struct Int8 {
     typedef int16_t Act;
     typedef uint16_t Cached;
     typedef Ints Sum;
-    static const int STEP = 32;
+    static constexpr int STEP = 32;
 #if defined(__AVX512VNNI__) && defined(__AVX512BW__)
     typedef __m512i Piece, Row;
     static Piece fetch(const Weight *w) { return _mm512_cvtepi8_epi16(load<__m256i>(w)); }
@@ -228,16 +229,16 @@ inline void layer_norm(const float *x, const float *weight, const float *bias, f
     for (int i = 0; i < n; i++) out[i] = (x[i] - mean) * by * weight[i] + (bias ? bias[i] : 0.f);
 }
 
-// out[o][r] for O outputs of n inputs and R rows. Each weight is fetched once for all rows, and those two tiles on are asked
+// out[o][r] for O outputs of n inputs and R rows. Each weight is fetched once for all rows, and as many at `ahead` are asked
 // for meanwhile, into the second cache: the first can wait for too few lines at once. x holds the rows' pieces in turns.
 template <typename K, int O, int R>
-inline void tile(const typename K::Weight *w, const typename K::Act *x, int n, float out[O][R]) {
+inline void tile(const typename K::Weight *w, const typename K::Weight *ahead, const typename K::Act *x, int n, float out[O][R]) {
     typename K::Sum sums[O][R] = {};
     for (int k = 0; k < n; k += K::STEP, x += R * K::STEP) {
         typename K::Piece pieces[O];
 #pragma GCC unroll 8
         for (int o = 0; o < O; o++) {
-            __builtin_prefetch(w + int64_t(o + 2 * O) * n + k, 0, 2);
+            __builtin_prefetch(ahead + int64_t(o) * n + k, 0, 2);
             pieces[o] = K::fetch(w + int64_t(o) * n + k);
         }
 #pragma GCC unroll 8
@@ -258,11 +259,17 @@ inline void tile(const typename K::Weight *w, const typename K::Act *x, int n, f
     std::memcpy(out, each, sizeof(float) * O * R);
 }
 
-// Multiply R rows x by weight rows first … last − 1 into the same columns of out (R, stride).
+// Multiply R rows x by weight rows first … last − 1 into the same columns of out (R, stride). `next` is what is read after them.
 template <typename K, int R>
-void multiply_group(const Linear &linear, const typename K::Act *x, const float *worths, int n, int first, int last, float *out, int64_t stride) {
+void multiply_group(const Linear &linear, const typename K::Act *x, const float *worths, int n, int first, int last, float *out, int64_t stride,
+                    const void *next) {
     const int O = R == 1 ? 8 : R <= 4 ? 6 : R <= 6 ? 4 : 3;  // as many accumulators as there are registers
     const typename K::Weight *weight = static_cast<const typename K::Weight *>(linear.weight);
+    const int tiles = std::max(AHEAD_BYTES / int(sizeof *weight) / (O * n), 2);
+    auto ahead = [&](int o) {
+        o += tiles * O;
+        return o < last ? weight + int64_t(o) * n : static_cast<const typename K::Weight *>(next) + int64_t(o - last) * n;
+    };
     float some[O][R], one[1][R];
     auto finish = [&](int o, const float *values) {
         const float scale = linear.scale ? linear.scale[o] : 1.f, bias = linear.bias ? linear.bias[o] : 0.f;
@@ -270,27 +277,29 @@ void multiply_group(const Linear &linear, const typename K::Act *x, const float 
     };
     int at = first;
     for (; at + O <= last; at += O) {
-        tile<K, O, R>(weight + int64_t(at) * n, x, n, some);
+        tile<K, O, R>(weight + int64_t(at) * n, ahead(at), x, n, some);
         for (int o = 0; o < O; o++) finish(at + o, some[o]);
     }
     for (; at < last; at++) {
-        tile<K, 1, R>(weight + int64_t(at) * n, x, n, one);
+        tile<K, 1, R>(weight + int64_t(at) * n, ahead(at), x, n, one);
         finish(at, one[0]);
     }
 }
 
 template <typename K>
-void multiply(const Linear &linear, const typename K::Act *x, const float *worths, int n_rows, int n, int first, int last, float *out, int64_t stride) {
+void multiply(const Linear &linear, const typename K::Act *x, const float *worths, int n_rows, int n, int first, int last, float *out, int64_t stride,
+              const void *next) {
     const int block = n_rows > GROUP ? 24 : last - first;  // outputs whose weights stay near while the groups take turns
-    for (int at = first; at < last; at += block)
-        for (int row = 0; row < n_rows; row += GROUP) {
-            const int stop = std::min(last, at + block);
+    for (int at = first; at < last; at += block) {
+        const int stop = std::min(last, at + block);
+        const void *then = stop < last ? static_cast<const typename K::Weight *>(linear.weight) + int64_t(stop) * n : next;
+        for (int row = 0; row < n_rows; row += GROUP)
             switch (std::min(GROUP, n_rows - row)) {
-#define CASE(R) case R: multiply_group<K, R>(linear, x + int64_t(row) * n, worths + row, n, at, stop, out + row * stride, stride); break;
+#define CASE(R) case R: multiply_group<K, R>(linear, x + int64_t(row) * n, worths + row, n, at, stop, out + row * stride, stride, then); break;
                 CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8)
 #undef CASE
             }
-        }
+    }
 }
 
 // Keep one of the rows of activations (B, n) as `tile` wants them: by groups, and in a group piece by piece in turns.

@@ -24,7 +24,7 @@ inline __m512i words_at(const void *from) { return _mm512_loadu_si512(from); }
 struct Singles {
     typedef Floats Sum;
     typedef float Value;
-    static const int PER = 1, DEEP = 1024;
+    static constexpr int PER = 1, DEEP = 1024;
     static Sum add(Sum s, __m512i x, __m512i w) { return (Floats)_mm512_fmadd_ps((__m512)x, (__m512)w, (__m512)s); }
     static void store(float *to, Floats v) { std::memcpy(to, &v, sizeof v); }
     static float round(float x) { return x; }
@@ -34,7 +34,7 @@ struct Singles {
 struct Halves2 {
     typedef Floats Sum;
     typedef uint16_t Value;
-    static const int PER = 2, DEEP = 2048;
+    static constexpr int PER = 2, DEEP = 2048;
     static Sum add(Sum s, __m512i x, __m512i w) { return (Floats)_mm512_dpbf16_ps((__m512)s, (__m512bh)x, (__m512bh)w); }
     static void store(uint16_t *to, Floats v) {
         const __m256bh halves = _mm512_cvtneps_pbh((__m512)v);
@@ -46,7 +46,7 @@ struct Halves2 {
 // Activations −127 … 127 times weights + 128: the instruction wants one of them without a sign.
 struct Quarters {
     typedef Ints Sum;
-    static const int PER = 4, DEEP = 2048;
+    static constexpr int PER = 4, DEEP = 2048;
     static Sum add(Sum s, __m512i x, __m512i w) { return (Ints)_mm512_dpbusd_epi32((__m512i)s, w, x); }
 };
 #endif
