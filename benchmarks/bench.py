@@ -3,7 +3,8 @@
     python -m benchmarks.bench                          # small, all precisions, batches of 1 and 8, both peers
     python -m benchmarks.bench --model large --batches 1 --peers fp32
 
-Five seconds of speech, medians of several runs, each measurement in a process of its own. People read the table; the last
+Five seconds of speech. Everything is measured once a round, each measurement in a process of its own, and medians of the rounds
+are shown: what else the machine does meanwhile then falls on all alike. People read the table and the ratios under it; the last
 line is one JSON document with everything in it.
 """
 
@@ -11,8 +12,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,28 +24,48 @@ from benchmarks.shapes import ROOT, WORK, find_checkpoint
 
 Row = dict[str, Any]
 
+OURS = "bark_core"
+
 
 def main() -> None:
-    """Measure, print the table, print the JSON."""
+    """Measure, print the table and its ratios, print the JSON."""
     options = parse_arguments()
     machine = describe_machine()
     print(f"{machine['processor']}, {machine['threads']} threads, torch {machine['torch']}, {machine['date']}")
     print(f"reads {machine['read_gb_s']} GB/s; products: fp32 {machine['gemm_gflop_s']['fp32']}, bf16 {machine['gemm_gflop_s']['bf16']} GFLOP/s\n")
-    rows: list[Row] = []
-    print_head()
-    for model in options.model:
-        folder = find_checkpoint(model, options.work, options.half)
-        measured = [] if model == "demo" else [("benchmarks.peers", "transformers", precision) for precision in options.peers]
-        measured += [("benchmarks.ours", "bark_core", precision) for precision in options.precisions]
-        for module, system, precision in measured:
-            for batch in options.batches:
-                for voice in [None, *(["full"] if options.voice and system == "bark_core" and model != "demo" else [])]:
-                    runs = options.runs if system == "bark_core" else options.peer_runs or options.runs
-                    job = {"system": system, "model": model, "precision": precision, "batch": batch, "voice": voice, "runs": runs}
-                    row = measure(module, {**job, "folder": str(folder)})
-                    rows.append(row)
-                    print_row(row, rows, machine["read_gb_s"])
+    jobs = list_jobs(options)
+    rounds: list[list[Row]] = [[] for _ in jobs]
+    for n in range(max(options.runs, options.peer_runs or options.runs)):
+        for job, found in zip(jobs, rounds, strict=True):
+            if n < (options.runs if job["system"] == OURS else options.peer_runs or options.runs):
+                found.append(measure(job))
+                print(f"round {n + 1}: {describe(job)}: {found[-1]['total_s']:.2f} s", file=sys.stderr, flush=True)
+    rows = [merge(found) for found in rounds]
+    print_row(COLUMNS)
+    for row in rows:
+        print_row(cells_of(row))
+    print()
+    for line in list_ratios(rows):
+        print(line)
     print(json.dumps({"machine": machine, "rows": rows}))
+
+
+def list_jobs(options: argparse.Namespace) -> list[Row]:
+    """Return what is measured in a round."""
+    jobs = []
+    for model in options.model:
+        folder = str(find_checkpoint(model, options.work, options.half))
+        systems = [] if model == "demo" else [("transformers", precision) for precision in options.peers]
+        for system, precision in [*systems, *((OURS, precision) for precision in options.precisions)]:
+            for batch in options.batches:
+                for voice in (None, "full") if options.voice and system == OURS and model != "demo" else (None,):
+                    jobs.append({"system": system, "model": model, "precision": precision, "batch": batch, "voice": voice, "folder": folder})
+    return jobs
+
+
+def describe(job: Row) -> str:
+    """Return what a measurement is of, in words."""
+    return f"{job['system']} {job['model']} {job['precision']}, {job['batch']} row(s){', full voice' if job['voice'] else ''}"
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -54,39 +77,67 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--peers", nargs="*", choices=("fp32", "bf16"), default=["fp32", "bf16"], help="transformers' precisions to measure")
     parser.add_argument("--voice", action="store_true", help="measure with a full voice, too")
     parser.add_argument("--half", action="store_true", help="keep the checkpoint in 16 bits, as fetch --half does")
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--peer-runs", type=int, default=None, help="runs of the peers, which take minutes (default: as many)")
+    parser.add_argument("--runs", type=int, default=3, help="rounds")
+    parser.add_argument("--peer-runs", type=int, default=None, help="rounds that the peers, which take minutes, have part in (default: all)")
     parser.add_argument("--work", type=Path, default=WORK, help="where random checkpoints are kept (gigabytes)")
     return parser.parse_args()
 
 
-def measure(module: str, job: Row) -> Row:
+def measure(job: Row) -> Row:
     """Run one measurement in a fresh process, so that peaks of memory are its own."""
+    module = "benchmarks.ours" if job["system"] == OURS else "benchmarks.peers"
     done = subprocess.run([sys.executable, "-m", module, json.dumps(job)], cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{module} failed on {job}:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def merge(found: list[Row]) -> Row:
+    """Return one measurement whose figures are the medians of several."""
+
+    def median(values: list[Any]) -> Any:
+        if isinstance(values[0], dict):
+            return {name: median([each[name] for each in values]) for name in values[0]}
+        return round(statistics.median(values), 3) if isinstance(values[0], float) else values[0]
+
+    return {"rounds": len(found), **median(found)}
+
+
 COLUMNS = ("system", "model", "precision", "rows", "voice", "semantic", "coarse", "fine", "codec", "sum s", "×real", "peak GB", "tok/s", "GB/s", "of read")
 WIDTHS = (12, 6, 9, 4, 5, 8, 7, 7, 6, 7, 6, 7, 7, 5, 7)
 
 
-def print_head() -> None:
-    """Print the names of the columns."""
-    print(" ".join(name.rjust(width) for name, width in zip(COLUMNS, WIDTHS, strict=True)))
+def print_row(cells: Sequence[object]) -> None:
+    """Print cells under each other."""
+    print(" ".join(str(cell).rjust(width) for cell, width in zip(cells, WIDTHS, strict=True)), flush=True)
 
 
-def print_row(row: Row, rows: list[Row], read_gb_s: float) -> None:
-    """Print one measurement, and how much faster it is than each peer of the same model and batch."""
-    decode, seconds = row.get("decode", {}), row["seconds"]
+def cells_of(row: Row) -> list[object]:
+    """Return what the table shows of a measurement."""
     cells = [row["system"], row["model"], row["precision"], row["batch"], "full" if row["voice"] else "none"]
-    cells += [f"{seconds[stage]:.2f}" for stage in ("semantic", "coarse", "fine", "codec")]
+    cells += [f"{row['seconds'][stage]:.2f}" for stage in ("semantic", "coarse", "fine", "codec")]
     cells += [f"{row['total_s']:.2f}", f"{row['audio_s_per_s']:.2f}", f"{row['peak_gb']:.2f}"]
-    cells += [decode.get("tokens_per_s", ""), decode.get("gb_per_s", ""), f"{decode['gb_per_s'] / read_gb_s:.0%}" if decode else ""]
-    peers = [each for each in rows if each["system"] != row["system"] and (each["model"], each["batch"]) == (row["model"], row["batch"])]
-    ratios = [f"{peer['total_s'] / row['total_s']:.1f}× {peer['precision']}" for peer in peers if not row["voice"]]
-    print(" ".join(str(cell).rjust(width) for cell, width in zip(cells, WIDTHS, strict=True)), " ", ", ".join(ratios), flush=True)
+    decode = row.get("decode")
+    return [*cells, *((f"{decode['tokens_per_s']:.0f}", f"{decode['gb_per_s']:.1f}", f"{decode['of_read']:.0%}") if decode else [""] * 3)]
+
+
+def list_ratios(rows: list[Row]) -> Iterator[str]:
+    """Yield how much faster each precision is than the peers at the same batch, and several rows than one."""
+    for row in rows:
+        if row["system"] != OURS:
+            continue
+        kin = [each for each in rows if each["model"] == row["model"]]
+        peers = [each for each in kin if each["system"] != OURS and each["batch"] == row["batch"]]
+        if peers and not row["voice"]:
+            yield f"{describe(row)}: " + ", ".join(f"{peer['total_s'] / row['total_s']:.2f} × {peer['system']} {peer['precision']}" for peer in peers)
+        one = [each for each in kin if each["batch"] == 1 and all(each[name] == row[name] for name in ("system", "precision", "voice"))]
+        if one and row["batch"] > 1:
+            steps, alone = row["decode"], one[0]["decode"]
+            bound = row["batch"] * alone["mb_per_step"] / steps["mb_per_step"]
+            yield (
+                f"{describe(row)}: decodes {steps['tokens_per_s'] / alone['tokens_per_s']:.2f} × the tokens a second of one row "
+                f"(weights and cache allow {bound:.2f} ×), speaks {row['audio_s_per_s'] / one[0]['audio_s_per_s']:.2f} × its audio a second"
+            )
 
 
 if __name__ == "__main__":

@@ -135,7 +135,7 @@ def cpu_machines(here: dict[str, Any]) -> list[tuple[Machine, str]]:
 def measure(model: str, precision: str, rows: int) -> dict[str, float]:
     """Return the seconds of each stage as measured here."""
     folder = make_checkpoint(model, ROOT / "build" / "benchmarks")
-    job = {"folder": str(folder), "model": model, "precision": precision, "batch": rows, "voice": None, "runs": 1}
+    job = {"folder": str(folder), "model": model, "precision": precision, "batch": rows, "voice": None}
     done = subprocess.run([sys.executable, "-m", "benchmarks.ours", json.dumps(job)], cwd=ROOT, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])["seconds"]
 
