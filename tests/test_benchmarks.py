@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from benchmarks.gpu_memory import PeakBytes, count_memory
 from benchmarks.shapes import make_config
 from benchmarks.t4_model import T4, count_prompts, predict, step_cost
 
@@ -54,3 +56,27 @@ def test_the_cost_model_counts_what_the_models_hold() -> None:
     costs = predict(large, T4, "fp16", 1)
     assert 1.9e-3 * 250 < costs["semantic"].seconds < 1.5 * 1.9e-3 * 250
     assert costs["fine"].seconds == pytest.approx(costs["fine"].flops / 65e12)
+
+
+def test_the_memory_model_counts_tensors_that_live_at_once() -> None:
+    known = torch.zeros(1000, device="meta")
+    with PeakBytes([known]) as counter:
+        known[:10].add_(1)
+        first = torch.zeros(100, device="meta")
+        second = first + first.view(100)
+        del first
+        third = second * 2
+        del second, third
+        torch.zeros(150, device="meta")
+    assert counter.peak == 2 * 100 * 4
+
+
+def test_the_large_model_fits_into_four_gigabytes_of_a_gpu() -> None:
+    parts = count_memory(make_config("large"), 1)
+    assert parts["semantic"]["cache"] == 2 * 24 * 1024 * 1024 * 2
+    n_weights = 12 * 24 * 1024**2 + (129_600 + 10_048 + 1024) * 1024 + (2 * 24 + 1) * 1024
+    assert parts["semantic"]["weights"] == 2 * n_weights
+    mlp = 1024 * 1024 * (4 + 4 + 1) * 2  # before and after GELU, and what they are added to
+    assert all(found["passing"] > mlp for part, found in parts.items() if part != "codec")
+    for_cuda = 0.6e9
+    assert sum(sum(found.values()) for found in parts.values()) + for_cuda < 4e9
