@@ -7,6 +7,7 @@ which is how it is tested. Whether to trust it is runtime.py's decision.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,6 +44,7 @@ class GraphEngine(Engine):
         self._positions = torch.zeros_like(self._tokens)
         self._choices = torch.zeros_like(self._tokens)
         self._graphs: dict[Step, Callable[[], None]] = {}
+        self._pool: Any = None  # the memory that graphs work in: all the same, since what outlives a step is the engine's own
 
     def run(self, rows: Sequence[Row], options: SamplingOptions, min_end_prob: float | None) -> Generator[Sequence[int | None]]:
         ahead = min(row.steps_ahead() for row in rows)
@@ -116,8 +118,10 @@ class GraphEngine(Engine):
                     each.copy_(value)
         torch.cuda.current_stream(self.device).wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        # Only this thread must keep to what a capture allows: others may be generating meanwhile.
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
             self.step_on_device(step)
+        self._pool = graph.pool()
         return graph.replay
 
     def _fetch(self, n_rows: int) -> Callable[[], list[int]]:

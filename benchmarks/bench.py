@@ -130,14 +130,13 @@ def list_ratios(rows: list[Row]) -> Iterator[str]:
         peers = [each for each in kin if each["system"] != OURS and each["batch"] == row["batch"]]
         if peers and not row["voice"]:
             yield f"{describe(row)}: " + ", ".join(f"{peer['total_s'] / row['total_s']:.2f} × {peer['system']} {peer['precision']}" for peer in peers)
-        one = [each for each in kin if each["batch"] == 1 and all(each[name] == row[name] for name in ("system", "precision", "voice"))]
-        if one and row["batch"] > 1:
-            steps, alone = row["decode"], one[0]["decode"]
+        if row["batch"] > 1:
+            steps, alone = row["decode"], row["decode"]["alone"]
             bound = row["batch"] * alone["mb_per_step"] / steps["mb_per_step"]
-            yield (
-                f"{describe(row)}: decodes {steps['tokens_per_s'] / alone['tokens_per_s']:.2f} × the tokens a second of one row "
-                f"(weights and cache allow {bound:.2f} ×), speaks {row['audio_s_per_s'] / one[0]['audio_s_per_s']:.2f} × its audio a second"
-            )
+            one = [each for each in kin if each["batch"] == 1 and all(each[name] == row[name] for name in ("system", "precision", "voice"))]
+            speaks = [f"speaks {row['audio_s_per_s'] / each['audio_s_per_s']:.2f} × its audio a second" for each in one]
+            decodes = f"decodes {steps['tokens_per_s'] / alone['tokens_per_s']:.2f} × the tokens a second of one row (weights and cache allow {bound:.2f} ×)"
+            yield f"{describe(row)}: " + ", ".join([decodes, *speaks])
 
 
 if __name__ == "__main__":

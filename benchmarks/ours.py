@@ -6,6 +6,7 @@ import json
 import statistics
 import sys
 import time
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -28,10 +29,7 @@ def main() -> None:
     bark.generate("Once.", seed=0, max_seconds=0.05)  # so that weights are in memory and libraries are set up
     result = measure(bark, job["batch"], job["voice"], forced=job["model"] != "demo")
     result |= {"load_s": round(load_s, 2), "peak_gb": peak_memory_gb()}
-    before = measure_read()
-    decode = measure_decode(bark, job["batch"])
-    decode["of_read"] = round(decode["gb_per_s"] / max(before, measure_read()), 3)
-    print(json.dumps({**job, **result, "decode": decode}))
+    print(json.dumps({**job, **result, "decode": measure_decode(bark, job["batch"])}))
 
 
 def measure(bark: Bark, batch: int, voice: str | None, forced: bool) -> dict[str, Any]:
@@ -52,15 +50,32 @@ def measure(bark: Bark, batch: int, voice: str | None, forced: bool) -> dict[str
 
 
 @torch.inference_mode()
-def measure_decode(bark: Bark, batch: int, first: int = 513, steps: int = 250) -> dict[str, float]:
-    """Step the coarse model at contexts from `first` on; return tokens a second in all, and GB/s of weights, head and cache read."""
-    with bark.runtime.lend_engine("coarse", batch) as engine:
-        first = min(first, engine.model.config.block_size - steps)
-        seconds = [_time_step(engine, batch, first + k) for k in range(steps)]
-        config, itemsize = engine.model.config, engine.cache.keys.element_size()
-    step_s = statistics.median(seconds)
-    n_bytes = _weight_bytes(engine) + batch * 2 * config.n_layer * config.n_embd * (first + steps / 2) * itemsize
-    return {"tokens_per_s": round(batch / step_s, 1), "gb_per_s": round(n_bytes / step_s / 1e9, 1), "mb_per_step": round(n_bytes / 1e6, 1)}
+def measure_decode(bark: Bark, batch: int, first: int = 513, steps: int = 250, turns: int = 5) -> dict[str, Any]:
+    """Step the coarse model at contexts from `first` on; return tokens a second, and GB/s of weights, head and cache read.
+
+    In turns with reading plain memory and, for several rows, with one row `alone`: what bandwidth a machine has changes by the
+    minute, and only what is measured side by side can be compared.
+    """
+    found: dict[int, list[dict[str, float]]] = {n_rows: [] for n_rows in sorted({1, batch})}
+    with ExitStack() as lent:
+        engines = {n_rows: lent.enter_context(bark.runtime.lend_engine("coarse", n_rows)) for n_rows in found}
+        first = min(first, engines[batch].model.config.block_size - steps)
+        for turn in range(turns):
+            contexts = range(first + turn, first + steps, turns)
+            read_gb_s = measure_read(repeats=3)
+            for n_rows, engine in engines.items():
+                found[n_rows].append(_step_through(engine, n_rows, contexts, read_gb_s))
+    merged = {n_rows: {name: statistics.median(each[name] for each in rates) for name in rates[0]} for n_rows, rates in found.items()}
+    return merged[batch] | ({"alone": merged[1]} if batch > 1 else {})
+
+
+def _step_through(engine: Engine, n_rows: int, contexts: range, read_gb_s: float) -> dict[str, float]:
+    """Take a step at each context; return what the median step makes of it."""
+    step_s = statistics.median(_time_step(engine, n_rows, position) for position in contexts)
+    config, itemsize = engine.model.config, engine.cache.keys.element_size()
+    n_bytes = _weight_bytes(engine) + n_rows * 2 * config.n_layer * config.n_embd * statistics.mean(contexts) * itemsize
+    rates = {"tokens_per_s": n_rows / step_s, "gb_per_s": n_bytes / step_s / 1e9, "mb_per_step": n_bytes / 1e6}
+    return {name: round(rate, 1) for name, rate in rates.items()} | {"of_read": round(n_bytes / step_s / 1e9 / read_gb_s, 3)}
 
 
 def _time_step(engine: Engine, batch: int, position: int) -> float:
