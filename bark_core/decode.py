@@ -131,14 +131,19 @@ def decode(engine: Engine, waiting: Iterable[Row], options: SamplingOptions, min
         _close_ranks(engine, rows)
 
 
-def stop_or_choose(choice: Tensor, probs: Tensor, min_end_prob: float | None) -> Tensor:
-    """Replace choices (B,) by STOPPED where the step ended its row, so that one read a step tells both."""
-    if min_end_prob is not None and min_end_prob < 0:
-        return choice
+def stop_or_choose(choice: Tensor, probs: Tensor, min_end_prob: float | Tensor | None) -> Tensor:
+    """Replace choices (B,) by STOPPED where the step ended its row, so that one read a step tells both.
+
+    `min_end_prob`: as `decode` has it, or a float32 scalar on the device, which is a probability.
+    """
+    if isinstance(min_end_prob, float):
+        if min_end_prob < 0:
+            return choice
+        # Both sides in float32: a double would stop elsewhere than the original where they are equal but for rounding.
+        min_end_prob = float(np.float32(min_end_prob))
     ended = choice == probs.shape[-1] - 1
     if min_end_prob is not None:
-        # Both sides in float32: a double would stop elsewhere than the original where they are equal but for rounding.
-        ended = ended | (probs[:, -1] >= float(np.float32(min_end_prob)))
+        ended = ended | (probs[:, -1] >= min_end_prob)
     return choice.masked_fill(ended, STOPPED)
 
 

@@ -6,7 +6,9 @@ which is how it is tested. Whether to trust it is runtime.py's decision.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -26,7 +28,10 @@ class GraphsUnavailable(Exception):
 
 
 Step = tuple[int, int, int, int, SamplingOptions, float | None]
-"""What a graph is made for: rows, first logit, logits, keys, options, end probability."""
+"""What a graph is made for: rows, first logit, logits, keys, and of options and end probability what `_set_options` leaves."""
+
+_RECORDING = threading.Lock()
+"""Only one capture may be under way in a process."""
 
 
 class GraphEngine(Engine):
@@ -44,9 +49,15 @@ class GraphEngine(Engine):
         self._positions = torch.zeros_like(self._tokens)
         self._choices = torch.zeros_like(self._tokens)
         self._graphs: dict[Step, Callable[[], None]] = {}
-        self._pool: Any = None  # the memory that graphs work in: all the same, since what outlives a step is the engine's own
+        self._kind: tuple[SamplingOptions, float | None] | None = None
+        self._temperature = torch.ones((), device=self.device)
+        self._min_end_prob = torch.ones((), device=self.device)
+        # Graphs work in the same memory and are captured on one stream: what outlives a step is the engine's own.
+        self._pool: Any = None
+        self._stream = torch.cuda.Stream(self.device) if capture and self.device.type == "cuda" else None
 
     def run(self, rows: Sequence[Row], options: SamplingOptions, min_end_prob: float | None) -> Generator[Sequence[int | None]]:
+        self._set_options(options, min_end_prob)
         ahead = min(row.steps_ahead() for row in rows)
         prompts = [row.prompt() for row in rows]
         positions = [prompt[1] + len(prompt[0]) if prompt else row.position + 1 for row, prompt in zip(rows, prompts, strict=True)]
@@ -54,13 +65,13 @@ class GraphEngine(Engine):
             self._draw(feed(self, rows, prompts), rows, options, min_end_prob)
         else:
             self._load([row.token for row in rows], [position - 1 for position in positions])
-            self._launch(rows, rows[0].head(), max(positions), options, min_end_prob)
+            self._launch(rows, rows[0].head(), max(positions))
         if ahead and any(prompts):
             self._positions[: len(rows)].copy_(torch.tensor(positions))
         flight = self._fetch(len(rows))
         for k in range(1, ahead + 1):
             before = [row.generator.get_state() for row in rows]
-            self._launch(rows, rows[0].head(1), max(positions) + k, options, min_end_prob)
+            self._launch(rows, rows[0].head(1), max(positions) + k)
             late = self._fetch(len(rows))
             yield flight()
             flight = late
@@ -73,6 +84,18 @@ class GraphEngine(Engine):
                 return
         yield flight()
 
+    def _set_options(self, options: SamplingOptions, min_end_prob: float | None) -> None:
+        """Put temperature and end probability where graphs read them, so that one graph serves all; for other filters, begin anew."""
+        if options.temperature:
+            self._temperature.fill_(options.temperature)
+            options = replace(options, temperature=1)
+        if min_end_prob is not None and min_end_prob >= 0:
+            self._min_end_prob.fill_(min_end_prob)
+            min_end_prob = 1.0
+        if self._kind != (options, min_end_prob):
+            self._kind = options, min_end_prob
+            self._graphs.clear()
+
     def _load(self, tokens: list[int], positions: list[int]) -> None:
         self._tokens[: len(tokens)].copy_(torch.tensor(tokens))
         self._positions[: len(tokens)].copy_(torch.tensor(positions))
@@ -84,8 +107,9 @@ class GraphEngine(Engine):
         self._choices[: len(rows)].copy_(stop_or_choose(choice, probs, min_end_prob))
         self._tokens[: len(rows)].copy_(choice + first)
 
-    def _launch(self, rows: Sequence[Row], head: tuple[int, int], n_keys: int, options: SamplingOptions, min_end_prob: float | None) -> None:
-        first, count = head
+    def _launch(self, rows: Sequence[Row], head: tuple[int, int], n_keys: int) -> None:
+        assert self._kind is not None
+        (first, count), (options, min_end_prob) = head, self._kind
         if options.temperature:
             self.noise(rows, count)
         n_keys = min(-(-n_keys // KEYS_BUCKET) * KEYS_BUCKET, self._n_positions)
@@ -101,26 +125,30 @@ class GraphEngine(Engine):
         mask = (self._key_index[:n_keys] <= positions[:, None])[:, None, None]  # (B, 1, 1, n_keys)
         hidden = self.model.step(tokens, positions, self.cache, n_keys, mask)
         noise = self._noise[count][:n_rows] if options.temperature else None
-        choice, probs = draw(self.model.lm_head(hidden, first, count), options, noise)
-        self._choices[:n_rows].copy_(stop_or_choose(choice, probs, min_end_prob))
+        choice, probs = draw(self.model.lm_head(hidden, first, count), options, noise, self._temperature)
+        has_limit = min_end_prob is not None and min_end_prob >= 0
+        self._choices[:n_rows].copy_(stop_or_choose(choice, probs, self._min_end_prob if has_limit else min_end_prob))
         tokens.copy_(choice + first)
         positions.add_(1)
 
     def _record(self, step: Step) -> Callable[[], None]:
         """Capture a step as a CUDA graph. The runs before it, which let libraries set themselves up, leave no trace."""
         kept = [each.clone() for each in (self._tokens, self._positions)]
-        side = torch.cuda.Stream(self.device)
-        side.wait_stream(torch.cuda.current_stream(self.device))
-        with torch.cuda.stream(side):
-            for _ in range(2):
+        current = torch.cuda.current_stream(self.device)
+        graph, side = torch.cuda.CUDAGraph(), self._stream
+        assert side is not None
+        # Entering the current stream is for the way out: a capture that fails leaves its own behind.
+        with _RECORDING, torch.cuda.device(self.device), torch.cuda.stream(current):
+            side.wait_stream(current)
+            with torch.cuda.stream(side):
+                for _ in range(2):
+                    self.step_on_device(step)
+                    for each, value in zip((self._tokens, self._positions), kept, strict=True):
+                        each.copy_(value)
+            current.wait_stream(side)
+            # Of this thread only it is asked to keep to what a capture allows: others may be generating meanwhile.
+            with torch.cuda.graph(graph, pool=self._pool, stream=side, capture_error_mode="thread_local"):
                 self.step_on_device(step)
-                for each, value in zip((self._tokens, self._positions), kept, strict=True):
-                    each.copy_(value)
-        torch.cuda.current_stream(self.device).wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        # Only this thread must keep to what a capture allows: others may be generating meanwhile.
-        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
-            self.step_on_device(step)
         self._pool = graph.pool()
         return graph.replay
 
@@ -131,7 +159,7 @@ class GraphEngine(Engine):
         host = torch.empty(n_rows, dtype=torch.int64, pin_memory=True)
         host.copy_(self._choices[:n_rows], non_blocking=True)
         arrived = torch.cuda.Event()
-        arrived.record()
+        arrived.record(torch.cuda.current_stream(self.device))
 
         def read() -> list[int]:
             arrived.synchronize()

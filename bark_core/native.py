@@ -13,7 +13,8 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -38,6 +39,9 @@ MAX_INPUTS = 8192
 
 WINDOW_WIDTH = 64
 """What the width of a model whose windows the kernel runs is a multiple of."""
+
+MAX_FP32_WINDOW_WIDTH = 1024
+"""Longer products in fp32 are made in parts, which windows add up in their narrowing products only."""
 
 
 class NativeUnavailable(Exception):
@@ -118,6 +122,48 @@ def _describe_cpu() -> bytes:
         return f"{platform.machine()} {platform.processor()} {platform.node()}".encode()
 
 
+class _OneThread:
+    """While a thread is within, torch runs its operations on that thread alone.
+
+    torch keeps a number for each thread, and one that threads start with which are new to it. So what a thread finds
+    while others are within says nothing; what the first one found is what all go back to.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._n_within = self._n_else = 0
+
+    def count_else(self) -> int:
+        """Return the number of threads that torch has when nobody is within."""
+        with self._lock:
+            return self._n_else if self._n_within else torch.get_num_threads()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._n_within:
+                self._n_else = torch.get_num_threads()
+            self._n_within += 1
+            torch.set_num_threads(1)
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._n_within -= 1
+            torch.set_num_threads(self._n_else)
+
+    @contextmanager
+    def lifted(self) -> Iterator[None]:
+        """Give torch its threads back meanwhile, to a thread that is within or is not."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.count_else())
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+
+ONE_THREAD = _OneThread()
+
+
 class _Described:
     """A model as the kernel reads it, the memory that it is told of, and the threads that it runs on."""
 
@@ -128,10 +174,10 @@ class _Described:
             raise NativeUnavailable(f"the kernel runs on CPUs in fp32, bf16 and int8, not on {weight.device} in {weight.dtype}")
         if config.n_embd % 32 or config.n_embd // config.n_head not in HEAD_WIDTHS or 4 * config.n_embd > MAX_INPUTS:
             raise NativeUnavailable(f"the kernel takes widths in steps of 32 with heads of 32 or 64, not {config.n_embd} in {config.n_head} heads")
-        self.width = config.n_embd
+        self.width, self._is_fp32 = config.n_embd, weight.dtype == torch.float32
         self._library = library
         self._kept: list[Any] = []
-        self.pool = ctypes.c_void_p(library.pool_make(torch.get_num_threads()))
+        self.pool = ctypes.c_void_p(library.pool_make(ONE_THREAD.count_else()))
         weakref.finalize(self, library.pool_free, self.pool)
         layers = (_Layer * config.n_layer)(*(self._layer(block) for block in cast("list[Block]", list(model.h))))
         self._kept.append(layers)
@@ -146,7 +192,7 @@ class _Described:
 
         `whole`: 8-bit weights meet activations of 8 bits. None where this processor, or this width, is better left to torch.
         """
-        if self.width % WINDOW_WIDTH:
+        if self.width % WINDOW_WIDTH or (self._is_fp32 and self.width > MAX_FP32_WINDOW_WIDTH):
             return None
         x = x.float().contiguous()
         hidden = torch.empty(len(x) - first, self.width)
@@ -183,7 +229,10 @@ class NativeEngine(Engine):
     def prefill(self, x: Tensor, slot: int, start: int) -> Tensor:
         placed = x + self.model.wpe.weight[start : start + len(x)]
         hidden = self._described.run_window(placed, start, slot, len(x) - 1, causal=True)
-        return super().prefill(x, slot, start) if hidden is None else hidden
+        if hidden is None:
+            with ONE_THREAD.lifted():
+                hidden = super().prefill(x, slot, start)
+        return hidden
 
     def step(self, tokens: list[int], positions: list[int]) -> Tensor:
         n_rows = len(tokens)
@@ -205,12 +254,8 @@ class NativeEngine(Engine):
 
     def choose(self, rows: Sequence[Row], options: SamplingOptions, min_end_prob: float | None) -> list[int]:
         """As `Engine`'s, while torch has one thread: its others would go on spinning for work when the kernel's need the cores."""
-        n_threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
+        with ONE_THREAD:
             return super().choose(rows, options, min_end_prob)
-        finally:
-            torch.set_num_threads(n_threads)
 
 
 class NativeWindows:

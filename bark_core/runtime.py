@@ -123,7 +123,7 @@ class Runtime:
         self._lock = threading.Lock()
         self._idle: dict[str, list[Engine]] = {part: [] for part in CAUSAL}
         self._library = None if plain else self._load_library()
-        if self._library is not None:
+        if self._library is not None and "fine" in self._stages_on("cpu"):
             _speed_up_fine(self.fine, self._library, TOLERANCES[placement["fine"].precision])
         self._captured = not (plain or offload) and self._check_graphs()
 
@@ -135,7 +135,8 @@ class Runtime:
         try:
             library = load_library()
             for stage in on_cpu:
-                _check_native(self.causal(stage), library, TOLERANCES[self.placement[stage].precision])
+                if stage in CAUSAL:
+                    _check_native(self.causal(stage), library, TOLERANCES[self.placement[stage].precision])
         except NativeUnavailable as error:
             _warn_slow(f"{error}. A C++ compiler and the package ninja make it fast")
             return None
@@ -145,14 +146,15 @@ class Runtime:
         """Tell whether the causal stages on a GPU may run as captured graphs; warn once if not."""
         try:
             for stage in self._stages_on("cuda"):
-                check_graphs(self.causal(stage))
+                if stage in CAUSAL:
+                    check_graphs(self.causal(stage))
         except GraphsUnavailable as error:
             _warn_slow(f"its capture as a CUDA graph failed here: {error}")
             return False
         return True
 
     def _stages_on(self, kind: str) -> list[str]:
-        return [stage for stage in CAUSAL if self.placement[stage].device.type == kind]
+        return [stage for stage in STAGES if self.placement[stage].device.type == kind]
 
     def causal(self, stage: str) -> CausalGPT:
         """Return the model of the semantic or coarse stage."""
@@ -187,10 +189,12 @@ class Runtime:
                 if isinstance(table := getattr(self._models[part], "wte", None), StoredEmbedding):
                     release_pages(table.table)
             return
+        device = self.placement[part].device
         with self._lock:
             self._users[part] += 1
-            self._models[part].to(self.placement[part].device)
         try:
+            with self._lock:
+                self._models[part].to(device)
             yield
         finally:
             with self._lock:
@@ -199,6 +203,8 @@ class Runtime:
                     self._idle.get(part, []).clear()
                     # Not a copy back: the tensors that waited are still there.
                     self._models[part].load_state_dict(self._waiting[part], assign=True)
+                    if device.type == "cuda":
+                        torch.cuda.empty_cache()  # for the stage that comes next, which may not fit into the pieces
 
     @contextmanager
     def lend_engine(self, stage: str, n_rows: int) -> Iterator[Engine]:

@@ -3,7 +3,7 @@
     python -m benchmarks.accuracy --sentences training/heldout.txt --n 20
 
 fp32 speaks the sentences; the other precisions are then led along its tokens. `same draw` is the share of steps that draw
-fp32's token from the same noise, `same best` the share whose likeliest token is fp32's, `error` the mean error of the
+fp32's token, or its end, from the same noise, `same best` the share whose likeliest token is fp32's, `error` the mean error of the
 logits relative to their spread. With `--words`, each precision also speaks that many sentences in every voice, and the
 words that Whisper hears are counted (needs the extra `train`). The last line is one JSON document.
 """
@@ -23,12 +23,15 @@ from torch import Tensor
 
 from bark_core import Bark, Generation
 from bark_core.coarse import CoarseRow, run_coarse
-from bark_core.decode import Engine, Row
+from bark_core.decode import STOPPED, Engine, Row
 from bark_core.sampling import draw, draw_noise
 from bark_core.semantic import SemanticRow, run_semantic
 from bark_core.types import SamplingOptions
 from benchmarks.machine import describe_machine
 from benchmarks.shapes import ROOT
+
+MIN_EOS_P = 0.2
+"""What `generate` has unless told."""
 
 
 @dataclass
@@ -108,7 +111,8 @@ def trace_all(bark: Bark, texts: Sequence[str], spoken: Sequence[Generation]) ->
         with torch.inference_mode():
             semantic = LedSemantic(bark.runtime.causal("semantic"), bark.config, bark.encoder.encode(text), past, seeded(speech), None)
             coarse = LedCoarse(bark.runtime.causal("coarse"), bark.config, speech.semantic, voice, seeded(speech))
-            traces["semantic"].append(lead(bark, "semantic", semantic, speech.semantic.tolist()))
+            ended = [] if len(speech.semantic) == bark.config.max_semantic_steps else [STOPPED]
+            traces["semantic"].append(lead(bark, "semantic", semantic, speech.semantic.tolist() + ended))
             traces["coarse"].append(lead(bark, "coarse", coarse, speech.coarse.T.reshape(-1).tolist()))
             traces["fine"].append(trace_fine(bark, speech))
     return traces
@@ -124,7 +128,7 @@ def lead(bark: Bark, stage: str, row: LedSemantic | LedCoarse, truth: list[int])
     row.truth, row.trace = truth, Trace()
     with bark.runtime.lend_engine(stage, 1) as engine:
         noted = Noting(engine, row.trace)
-        steps = run_semantic(noted, [row], SamplingOptions(0.7), None) if isinstance(row, SemanticRow) else run_coarse(noted, [row], SamplingOptions(0.7))
+        steps = run_semantic(noted, [row], SamplingOptions(0.7), MIN_EOS_P) if isinstance(row, SemanticRow) else run_coarse(noted, [row], SamplingOptions(0.7))
         for _ in steps:
             pass
     return row.trace
@@ -136,6 +140,9 @@ class Noting(Engine):
     def __init__(self, engine: Engine, trace: Trace) -> None:
         self.__dict__.update(engine.__dict__)
         self._engine, self._trace = engine, trace
+
+    def prefill(self, x: Tensor, slot: int, start: int) -> Tensor:
+        return self._engine.prefill(x, slot, start)
 
     def step(self, tokens: list[int], positions: list[int]) -> Tensor:
         return self._engine.step(tokens, positions)
@@ -154,7 +161,9 @@ def trace_fine(bark: Bark, speech: Generation) -> Trace:
     codes[:n] = speech.fine[:, :n].T
     given = torch.from_numpy(codes)[None]
     for codebook in range(config.n_coarse_codebooks, config.n_fine_codebooks):
-        x = torch.stack([model.embed(given[..., each], each) for each in range(codebook)]).sum(0)
+        x = model.embed(given[..., 0], 0)
+        for each in range(1, codebook):
+            x = x + model.embed(given[..., each], each)
         x = x + model.embed(torch.full_like(given[..., codebook], config.codebook_size), codebook)
         logits = model(x, codebook, 0, config.codebook_size)[0, :n].float()
         noise = draw_noise(torch.empty(logits.shape), generator)

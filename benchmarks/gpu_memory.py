@@ -3,7 +3,7 @@
     python -m benchmarks.gpu_memory
 
 Weights, KV cache, and what is held at most in passing: by a prompt of the whole context, a full fine window of each row, and
-14 seconds of codes; attention by torch's fused kernels, which write no scores down. CUDA itself takes some hundred megabytes
+14 seconds of codes, drawing included; attention by torch's fused kernels, which write no scores down. CUDA itself takes some hundred megabytes
 more, captured graphs a few each. With `offload=True` one part is there at a time. The last line is one JSON document.
 """
 
@@ -23,10 +23,13 @@ from torch.utils._pytree import tree_leaves
 from bark_core.cache import KVCache
 from bark_core.config import PARTS, BarkConfig
 from bark_core.runtime import make_model
+from bark_core.sampling import draw
 from bark_core.transformer import CausalGPT, FineGPT
+from bark_core.types import SamplingOptions
 from benchmarks.shapes import SIZES, make_config
 
 N_FRAMES = 14 * 75
+N_CODES = 1024
 
 
 class PeakBytes(TorchDispatchMode):
@@ -88,7 +91,9 @@ def run_longest(model: nn.Module, cache: KVCache | None, rows: int) -> None:
         model.prefill(model.embed(torch.zeros(half, dtype=torch.int64)), cache, 0, half)
     elif isinstance(model, FineGPT):
         codes = torch.zeros(rows, model.config.block_size, dtype=torch.int64)
-        model(sum((model.embed(codes, k) for k in range(model.config.n_codes_total)), start=model.wpe.weight), model.config.n_codes_total - 1)
+        x = sum((model.embed(codes, k) for k in range(model.config.n_codes_total)), start=model.wpe.weight)
+        logits = model(x, model.config.n_codes_total - 1, 0, N_CODES)
+        draw(logits[0], SamplingOptions(), torch.empty(logits.shape[1:]))  # row by row, while the logits of all are there
     else:
         model(torch.zeros(8, N_FRAMES, dtype=torch.int64))
 

@@ -90,7 +90,25 @@ def prepared(n_rows: int, options: SamplingOptions, n_keys: int = 64) -> tuple[G
     engine = GraphEngine(make(CONFIG.semantic, 1), n_rows, capture=False)
     engine._load([1] * n_rows, [20 + row for row in range(n_rows)])
     engine._noise[101] = torch.ones(n_rows, 101)
-    return engine, (n_rows, 0, 101, n_keys, options, 0.3)
+    engine._set_options(options, 0.3)
+    assert engine._kind is not None
+    return engine, (n_rows, 0, 101, n_keys, *engine._kind)
+
+
+def test_one_graph_serves_every_temperature_and_end_probability() -> None:
+    engine = GraphEngine(make(CONFIG.semantic, 1), 2, capture=False)
+
+    def speak_once(options: SamplingOptions, limit: float) -> set[Step]:
+        rows = [SemanticRow(engine.model, CONFIG, [3 + i, 5, 8], None, torch.Generator().manual_seed(i), None) for i in range(2)]
+        for _ in run_semantic(engine, rows, options, limit):
+            pass
+        return set(engine._graphs)
+
+    made = speak_once(SamplingOptions(0.7), 0.3)
+    assert 0 < len(made) < 10
+    assert speak_once(SamplingOptions(0.9), 0.5) >= made, "other numbers should find the graphs that there are"
+    other = speak_once(SamplingOptions(0.9, top_k=5), 0.5)
+    assert not other & made, "graphs of other filters should not pile up"
 
 
 class Watch(TorchDispatchMode):

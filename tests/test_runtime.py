@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 
 from bark_core.config import PARTS
 from bark_core.errors import InvalidInput
-from bark_core.runtime import DTYPES, Runtime, plan_placement
+from bark_core.runtime import DTYPES, Placement, Runtime, plan_placement
 from bark_core.stages import Job, Randomness, drain, speak
 from bark_core.types import GenerateOptions
 from tests.checkpoints import random_states, tiny_config
@@ -55,6 +56,19 @@ def test_what_cannot_be_had_is_a_sentence(given: dict[str, Any], sentence: str) 
 def test_a_gpu_that_is_not_there_is_a_sentence() -> None:
     with pytest.raises(InvalidInput, match="finds no CUDA device here; use cpu"):
         plan_placement("cuda")
+
+
+@pytest.mark.parametrize("elsewhere", [("fine",), ("semantic", "coarse")])
+def test_parts_may_be_on_unlike_devices_and_the_kernel_runs_those_on_the_cpu(elsewhere: tuple[str, ...]) -> None:
+    config = tiny_config()
+    states = random_states(config)
+    # Without a GPU, the device that computes nothing stands for another one: loading must not try to run there what is not there.
+    places = {part: Placement(torch.device("meta"), "fp16") if part in elsewhere else Placement(torch.device("cpu"), "fp32") for part in PARTS}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        made = Runtime(config, states.__getitem__, places)
+    assert {part: next(made._models[part].parameters()).device.type for part in PARTS} == {part: place.device.type for part, place in places.items()}
+    assert (made._library is not None) == (Runtime(config, states.__getitem__, plan_placement("cpu", "fp32"))._library is not None)
 
 
 def test_weights_are_taken_as_they_are_and_cast_once() -> None:
