@@ -162,6 +162,7 @@ class _OneThread:
 
 
 ONE_THREAD = _OneThread()
+"""One for all engines, since torch's number of threads is the process's."""
 
 
 class _Described:

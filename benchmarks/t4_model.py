@@ -4,8 +4,9 @@
 
 The same arithmetic is set against this machine's processor and, with --measure, against what was measured on it, so that
 a reader can judge how far to trust the first. A step takes the longer of reading and computing; nothing is said of
-launches, which a captured graph takes out of the way. Products of whole windows count as 16-bit ones in int8, too, where the
-kernel multiplies the fine stage's in 8 bits: there it may be faster than this. The last line is one JSON document.
+launches, which a captured graph takes out of the way. A processor's limit is what torch's own products reach; the kernel's
+whole windows may be faster, in fp32 where torch leaves half of AVX-512 unused, and in int8, which counts as 16 bits here.
+The last line is one JSON document.
 """
 
 from __future__ import annotations
