@@ -67,10 +67,11 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="demo")
-    parser.add_argument("--precisions", nargs="+", default=["bf16", "int8"])
+    parser.add_argument("--precisions", nargs="*", default=["bf16", "int8"])
     parser.add_argument("--sentences", type=Path, default=ROOT / "training" / "heldout.txt")
     parser.add_argument("--n", type=int, default=20, help="sentences that the precisions are led along")
     parser.add_argument("--words", type=int, default=0, help="sentences to speak and to listen to (default: none)")
+    parser.add_argument("--seed", type=int, default=0, help="the first sentence's seed there: other seeds show how much chance there is in a word error rate")
     options = parser.parse_args()
     sentences = [line.strip() for line in options.sentences.read_text(encoding="utf-8").splitlines() if line.strip()]
     texts = sentences[: options.n]
@@ -85,19 +86,20 @@ def main() -> None:
             row = {"precision": precision, "stage": stage, **compare(found[stage], wanted[stage])}
             rows.append(row)
             print(f"{precision:9}  {stage:9}{row['steps']:8}{row['same_draw']:10.1%}{row['same_best']:10.1%}{row['error']:10.4f}", flush=True)
-    words = {precision: misheard(options.model, precision, sentences[: options.words]) for precision in ("fp32", *options.precisions) if options.words}
+    heard = sentences[: options.words]
+    words = {precision: misheard(options.model, precision, heard, options.seed) for precision in ("fp32", *options.precisions) if heard}
     for precision, share in words.items():
         print(f"{precision:9}  words misheard {share:.1%}", flush=True)
     print(json.dumps({"machine": describe_machine(), "model": exact.name, "digest": exact.digest, "rows": rows, "words_misheard": words}))
 
 
-def misheard(model: str, precision: str, texts: list[str]) -> float:
-    """Return the word error rate of the texts in one precision, over all voices of the checkpoint and none, seeds from 0."""
+def misheard(model: str, precision: str, texts: list[str], seed: int) -> float:
+    """Return the word error rate of the texts in one precision, over all voices of the checkpoint and none, seeds from `seed` on."""
     from training.listen import Listener, word_error_rate
 
     bark, listener, pairs = Bark.load(model, device="cpu", precision=precision), Listener(), []
     for voice in (None, *bark.voices):
-        made = bark.generate_batch(texts, voice, list(range(len(texts))))
+        made = bark.generate_batch(texts, voice, list(range(seed, seed + len(texts))))
         pairs += [(text, listener.transcribe(each.audio, bark.sample_rate)) for text, each in zip(texts, made, strict=True)]
     return word_error_rate(pairs)
 
