@@ -34,6 +34,11 @@ _RECORDING = threading.Lock()
 """Only one capture may be under way in a process."""
 
 
+def round_to_bucket(n_keys: int) -> int:
+    """Return how many keys a graph reads where there are so many."""
+    return -(-n_keys // KEYS_BUCKET) * KEYS_BUCKET
+
+
 class GraphEngine(Engine):
     """An engine that launches the next step before it reads the last one's draw.
 
@@ -112,7 +117,7 @@ class GraphEngine(Engine):
         (first, count), (options, min_end_prob) = head, self._kind
         if options.temperature:
             self.noise(rows, count)
-        n_keys = min(-(-n_keys // KEYS_BUCKET) * KEYS_BUCKET, self._n_positions)
+        n_keys = min(round_to_bucket(n_keys), self._n_positions)
         step: Step = (len(rows), first, count, n_keys, options, min_end_prob)
         if step not in self._graphs:
             self._graphs[step] = self._record(step) if self._capture else lambda: self.step_on_device(step)

@@ -138,9 +138,8 @@ class Runtime:
             return None
         try:
             library = load_library()
-            for stage in on_cpu:
-                if stage in CAUSAL:
-                    _check_native(self.causal(stage), library, TOLERANCES[self.placement[stage].precision])
+            for stage in (each for each in on_cpu if each in CAUSAL):
+                _check_native(self.causal(stage), library, TOLERANCES[self.placement[stage].precision])
         except NativeUnavailable as error:
             _warn_slow(f"{error}. A C++ compiler and the package ninja make it fast")
             return None
@@ -149,9 +148,8 @@ class Runtime:
     def _check_graphs(self) -> bool:
         """Tell whether the causal stages on a GPU may run as captured graphs; warn once if not."""
         try:
-            for stage in self._stages_on("cuda"):
-                if stage in CAUSAL:
-                    check_graphs(self.causal(stage))
+            for stage in (each for each in self._stages_on("cuda") if each in CAUSAL):
+                check_graphs(self.causal(stage))
         except GraphsUnavailable as error:
             _warn_slow(f"its capture as a CUDA graph failed here: {error}")
             return False

@@ -26,12 +26,9 @@ from bark_core.coarse import CoarseRow, run_coarse
 from bark_core.decode import STOPPED, Engine, Row
 from bark_core.sampling import draw, draw_noise
 from bark_core.semantic import SemanticRow, run_semantic
-from bark_core.types import SamplingOptions
+from bark_core.types import GenerateOptions, SamplingOptions
 from benchmarks.machine import describe_machine
 from benchmarks.shapes import ROOT
-
-MIN_EOS_P = 0.2
-"""What `generate` has unless told."""
 
 
 @dataclass
@@ -130,7 +127,10 @@ def lead(bark: Bark, stage: str, row: LedSemantic | LedCoarse, truth: list[int])
     row.truth, row.trace = truth, Trace()
     with bark.runtime.lend_engine(stage, 1) as engine:
         noted = Noting(engine, row.trace)
-        steps = run_semantic(noted, [row], SamplingOptions(0.7), MIN_EOS_P) if isinstance(row, SemanticRow) else run_coarse(noted, [row], SamplingOptions(0.7))
+        if isinstance(row, SemanticRow):
+            steps = run_semantic(noted, [row], SamplingOptions(0.7), GenerateOptions.min_eos_p)
+        else:
+            steps = run_coarse(noted, [row], SamplingOptions(0.7))
         for _ in steps:
             pass
     return row.trace

@@ -29,7 +29,6 @@ from bark_core.types import SamplingOptions
 from benchmarks.shapes import SIZES, make_config
 
 N_FRAMES = 14 * 75
-N_CODES = 1024
 
 
 class PeakBytes(TorchDispatchMode):
@@ -73,7 +72,7 @@ def count_part(config: BarkConfig, part: str, rows: int) -> dict[str, int]:
         cache = make_cache(model, rows) if isinstance(model, CausalGPT) else None
         weights, cached = list(model.state_dict().values()), [cache.keys, cache.values] if cache else []
         with PeakBytes(weights + cached) as counter:
-            run_longest(model, cache, rows)
+            run_longest(model, cache, rows, config.codebook_size)
     return {"weights": count(weights), "cache": count(cached), "passing": counter.peak}
 
 
@@ -83,7 +82,7 @@ def make_cache(model: CausalGPT, rows: int) -> KVCache:
     return KVCache(sizes.n_layer, rows, sizes.block_size, sizes.n_embd, model.wpe.weight.dtype, model.wpe.weight.device)
 
 
-def run_longest(model: nn.Module, cache: KVCache | None, rows: int) -> None:
+def run_longest(model: nn.Module, cache: KVCache | None, rows: int, n_codes: int) -> None:
     """Run what of a part's work holds most at once."""
     if isinstance(model, CausalGPT) and cache is not None:
         half = model.config.block_size // 2  # what looks back on kept positions is masked, which takes more than a prompt from 0
@@ -92,7 +91,7 @@ def run_longest(model: nn.Module, cache: KVCache | None, rows: int) -> None:
     elif isinstance(model, FineGPT):
         codes = torch.zeros(rows, model.config.block_size, dtype=torch.int64)
         x = sum((model.embed(codes, k) for k in range(model.config.n_codes_total)), start=model.wpe.weight)
-        logits = model(x, model.config.n_codes_total - 1, 0, N_CODES)
+        logits = model(x, model.config.n_codes_total - 1, 0, n_codes)
         draw(logits[0], SamplingOptions(), torch.empty(logits.shape[1:]))  # row by row, while the logits of all are there
     else:
         model(torch.zeros(8, N_FRAMES, dtype=torch.int64))

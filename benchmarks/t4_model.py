@@ -24,7 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bark_core.coarse import CoarseRow
 from bark_core.config import BarkConfig, GPTConfig
-from bark_core.graphs import KEYS_BUCKET
+from bark_core.graphs import round_to_bucket
 from bark_core.runtime import make_model
 from bark_core.transformer import CausalGPT
 from benchmarks.machine import describe_machine
@@ -88,25 +88,20 @@ def count_prompts(config: BarkConfig) -> list[tuple[int, int]]:
     return prompts
 
 
-def round_up(n: int, multiple: int) -> int:
-    """Return the least multiple that is not below n."""
-    return -(-n // multiple) * multiple
-
-
 def predict(config: BarkConfig, machine: Machine, precision: str, rows: int) -> dict[str, Cost]:
     """Return the cost of each stage for `rows` texts of five seconds."""
     stages = {"semantic": Cost(), "coarse": Cost(), "fine": Cost(), "codec": Cost()}
     wide = "bf16" if precision == "int8" else precision
     stages["semantic"].add(*prefill_cost(config.semantic, 257, 257, wide), machine, rows)
-    bucket = KEYS_BUCKET if machine is T4 else 1  # what a graph reads is a multiple of it
+    keys_read = round_to_bucket if machine is T4 else int
     for k in range(1, N_SEMANTIC):  # the first is drawn after the prompt
-        stages["semantic"].add(*step_cost(config.semantic, 10_001, round_up(257 + k, bucket), rows, precision), machine)
+        stages["semantic"].add(*step_cost(config.semantic, 10_001, keys_read(257 + k), rows, precision), machine)
     prompts = count_prompts(config)
     for n_new, length in prompts:
         stages["coarse"].add(*prefill_cost(config.coarse, n_new, length, wide), machine, rows)
     n_steps = int(N_SEMANTIC * config.coarse_per_semantic / 2) * 2
     for k in range(n_steps - len(prompts)):
-        stages["coarse"].add(*step_cost(config.coarse, 1024, round_up(min(257 + k, 917), bucket), rows, precision), machine)
+        stages["coarse"].add(*step_cost(config.coarse, 1024, keys_read(min(257 + k, 917)), rows, precision), machine)
     stages["fine"].add(*prefill_cost(config.fine, 1024, 1024, wide), machine, 6 * rows)
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         make_model(config, "codec")(torch.zeros(8, n_steps // 2, dtype=torch.int64))
