@@ -28,7 +28,10 @@ from bark_core.transformer import Block, CausalGPT, FineGPT
 from bark_core.types import SamplingOptions
 
 SOURCES = ("kernel.cpp", "kernel_attend.hpp", "kernel_math.hpp", "kernel_pool.hpp", "kernel_tile.hpp", "kernel_window.hpp")
-FLAGS = ["-O3", "-march=native", "-std=c++20", "-pthread", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"]
+FLAGS = ["-O3", "-std=c++20", "-pthread", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"]
+LEVEL_VARIABLE = "BARK_KERNEL_LEVEL"
+"""Names the processor to compile for, as compilers name it (x86-64-v3); this machine's own where it is not set."""
+
 THREADING = ("-fopenmp", "-fopenmp-simd")
 """With torch's own threads, which are found in the process; where they are not, without."""
 
@@ -87,6 +90,7 @@ def load_library(cache: Path | None = None) -> ctypes.CDLL:
 
 def _load(flags: list[str], cache: Path) -> ctypes.CDLL:
     folder = Path(__file__).parent
+    flags = [f"-march={os.environ.get(LEVEL_VARIABLE) or 'native'}", *flags]
     sources = b"".join((folder / name).read_bytes() for name in SOURCES)
     key = hashlib.sha256(sources + " ".join(flags).encode() + _describe_cpu()).hexdigest()[:24]
     target = cache / key / "bark_kernel.so"

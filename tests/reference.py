@@ -1,7 +1,7 @@
 """Bark computed slowly and plainly: no cache, everything recomputed, one sequence, one generator. What the fast core is held against.
 
 Written from the description of the original alone. Takes a configuration's numbers and plain state dicts; shares no code
-with bark_core.
+with bark_core. A `guide` (near_ties.Guide) is asked about every draw, and its answer is gone on with.
 """
 
 from __future__ import annotations
@@ -70,7 +70,23 @@ def filtered(logits: Tensor, top_k: int | None, top_p: float | None) -> Tensor:
     return logits
 
 
-def draw(logits: Tensor, temperature: float, generator: torch.Generator, top_k: int | None = None, top_p: float | None = None) -> tuple[int, Tensor]:
+def draw(logits: Tensor, generator: torch.Generator, options: dict[str, Any], guide: Any = None) -> tuple[int, Tensor]:
+    """Draw one index; return it, or what the guide makes of it, and the probabilities it came from."""
+    state = generator.get_state()
+    index, probs = draw_once(logits, generator, **options)
+    if guide is not None:
+        again = torch.Generator()
+
+        def redraw(nudged: Tensor) -> Tensor:
+            return torch.tensor([draw_once(nudged[0], again.set_state(state), **options)[0]])
+
+        index = int(guide.settle(logits[None], torch.tensor([index]), redraw)[0])
+    return index, probs
+
+
+def draw_once(
+    logits: Tensor, generator: torch.Generator, temperature: float = 0.7, top_k: int | None = None, top_p: float | None = None
+) -> tuple[int, Tensor]:
     """Draw one index; return it and the probabilities it came from."""
     logits = filtered(logits, top_k, top_p)
     if temperature == 0:
@@ -79,7 +95,7 @@ def draw(logits: Tensor, temperature: float, generator: torch.Generator, top_k: 
     return int(torch.multinomial(probs, 1, generator=generator)), probs
 
 
-def semantic_once(config: Any, state: State, ids: list[int], voice: Any, generator: torch.Generator, options: dict[str, Any]) -> list[int]:
+def semantic_once(config: Any, state: State, ids: list[int], voice: Any, generator: torch.Generator, options: dict[str, Any], guide: Any = None) -> list[int]:
     """Stage 1 of one text, drawn once: it may end at once and give nothing."""
     text = [token + config.text_encoding_offset for token in ids] + [config.text_pad_token] * (config.max_text_tokens - len(ids))
     past = [] if voice is None else voice.semantic.tolist()[-config.max_text_tokens :]
@@ -92,8 +108,11 @@ def semantic_once(config: Any, state: State, ids: list[int], voice: Any, generat
     while len(tokens) < config.max_semantic_steps:
         x = torch.cat([prompt, wte[tokens]]) if tokens else prompt
         logits = causal_logits(x, state, config.semantic)[: config.semantic_vocab_size + 1]
-        index, probs = draw(logits, options.get("temperature", 0.7), generator, options.get("top_k"), options.get("top_p"))
-        if index == config.semantic_vocab_size or (min_eos_p is not None and np.float32(probs[-1]) >= np.float32(min_eos_p)):
+        index, probs = draw(logits, generator, sampling(options), guide)
+        stops = index == config.semantic_vocab_size or (min_eos_p is not None and np.float32(probs[-1]) >= np.float32(min_eos_p))
+        if guide is not None:
+            stops = bool(guide.settle_stop(torch.tensor([stops]), probs[None, -1], min_eos_p)[0])
+        if stops:
             break
         tokens.append(index)
         seconds += 1 / config.semantic_rate_hz
@@ -102,16 +121,25 @@ def semantic_once(config: Any, state: State, ids: list[int], voice: Any, generat
     return tokens
 
 
-def semantic(config: Any, state: State, ids: list[int], voice: Any, generator: torch.Generator, **options: Any) -> list[int]:
+def sampling(options: dict[str, Any]) -> dict[str, Any]:
+    """Return those of a stage's options that say how it draws."""
+    return {name: options[name] for name in ("temperature", "top_k", "top_p") if name in options}
+
+
+def semantic(
+    config: Any, state: State, ids: list[int], voice: Any, generator: torch.Generator, guide: Any = None, **options: Any
+) -> list[int]:
     """Stage 1: drawn again, at most three times, where the speech ends before its first token."""
     for _ in range(4):
-        tokens = semantic_once(config, state, ids, voice, generator, options)
+        tokens = semantic_once(config, state, ids, voice, generator, options, guide)
         if tokens:
             return tokens
     return []
 
 
-def coarse(config: Any, state: State, new: list[int], voice: Any, generator: torch.Generator, **options: Any) -> np.ndarray:
+def coarse(
+    config: Any, state: State, new: list[int], voice: Any, generator: torch.Generator, guide: Any = None, **options: Any
+) -> np.ndarray:
     """Stage 2: codes of codebooks 0 and 1, (2, T)."""
     ratio = config.coarse_rate_hz / config.semantic_rate_hz * 2
     n_past = math.floor(config.max_coarse_history / ratio)
@@ -135,7 +163,7 @@ def coarse(config: Any, state: State, new: list[int], voice: Any, generator: tor
         for _ in range(min(config.sliding_window, steps - made)):
             first = offsets[made % 2]
             logits = causal_logits(wte[ids], state, config.coarse)[first : first + config.codebook_size]
-            index, _probs = draw(logits, options.get("temperature", 0.7), generator, options.get("top_k"), options.get("top_p"))
+            index, _probs = draw(logits, generator, sampling(options), guide)
             ids.append(first + index)
             flat.append(first + index)
             made += 1
@@ -143,7 +171,9 @@ def coarse(config: Any, state: State, new: list[int], voice: Any, generator: tor
     return (frames - np.array(offsets)).T
 
 
-def fine(config: Any, state: State, codes: np.ndarray, voice: Any, generator: torch.Generator, temperature: float = 0.5) -> np.ndarray:
+def fine(
+    config: Any, state: State, codes: np.ndarray, voice: Any, generator: torch.Generator, temperature: float = 0.5, guide: Any = None
+) -> np.ndarray:
     """Stage 3: codes of all codebooks, (8, T)."""
     n_new, pad, window, hop = codes.shape[1], config.codebook_size, config.fine_window, config.fine_history
     array = np.full((n_new, 8), pad, dtype=np.int64)
@@ -166,10 +196,18 @@ def fine(config: Any, state: State, codes: np.ndarray, voice: Any, generator: to
                 x = x + state[f"wtes.{each}.weight"][buffer[:, each]]
             hidden = run_blocks(x, state, config.fine.n_layer, config.fine.n_head, causal=False)
             logits = (hidden @ state[f"wtes.{book}.weight"].T)[rel:, : config.codebook_size]
-            if temperature == 0:
-                buffer[rel:, book] = logits.argmax(dim=-1)
-            else:
-                probs = torch.softmax(logits / temperature, dim=-1)
-                buffer[rel:, book] = torch.multinomial(probs, 1, generator=generator)[:, 0]
+            before = generator.get_state()
+            drawn = draw_codes(logits, temperature, generator)
+            if guide is not None:
+                again = torch.Generator().set_state(before)
+                drawn = guide.settle(logits, drawn, lambda nudged, again=again: draw_codes(nudged, temperature, again))
+            buffer[rel:, book] = drawn
         array[fill : start + window] = buffer[rel:].numpy()
     return array[n_past : n_past + n_new].T.copy()
+
+
+def draw_codes(logits: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
+    """Draw one code for each row of logits (T, V): (T,)."""
+    if temperature == 0:
+        return logits.argmax(dim=-1)
+    return torch.multinomial(torch.softmax(logits / temperature, dim=-1), 1, generator=generator)[:, 0]

@@ -10,6 +10,7 @@ from bark_core.config import GPTConfig
 from bark_core.decode import STOPPED, Engine, Row, decode
 from bark_core.transformer import CausalGPT
 from bark_core.types import SamplingOptions
+from tests.near_ties import record_draws
 
 CONFIG = GPTConfig(n_layer=1, n_head=2, n_embd=32, input_vocab_size=50, output_vocab_size=50, block_size=64)
 
@@ -50,7 +51,9 @@ def test_rows_join_and_leave_and_draw_as_if_alone(model: CausalGPT) -> None:
     alone = []
     for name, n in enumerate(lengths):
         row = Counting(model, name, n)
-        assert len(list(decode(Engine(model, 1), [row], SamplingOptions(1.0), -1.0))) == n
+        with record_draws() as draws:
+            assert len(list(decode(Engine(model, 1), [row], SamplingOptions(1.0), -1.0))) == n
+        draws.check_margins()
         alone.append(row.drawn)
     rows = [Counting(model, name, n) for name, n in enumerate(lengths)]
     steps = [[row.name for row in stepped if isinstance(row, Counting)] for stepped in decode(Engine(model, 2), rows, SamplingOptions(1.0), -1.0)]

@@ -75,7 +75,7 @@ def test_draw_is_the_originals(temperature: float) -> None:
     for seed in range(100):
         logits = make_logits(seed)
         index, probs = draw(logits[None], options, draw_noise(torch.empty(1, 10_001), ours))
-        wanted, wanted_probs = reference.draw(logits, temperature, theirs, 200, 0.95)
+        wanted, wanted_probs = reference.draw_once(logits, theirs, temperature, 200, 0.95)
         assert int(index) == wanted and torch.equal(probs[0], wanted_probs)
 
 
