@@ -16,7 +16,7 @@ import numpy as np
 from cog import BasePredictor, Input, Path
 
 from bark_core import Bark, BarkError, Generation, GenerationError, InvalidInput
-from bark_core.progress import ProgressBar
+from bark_core.speech.progress import ProgressBar
 from bark_core.types import choose_seed
 
 # fmt: off

@@ -8,27 +8,28 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bark_core.config import SAMPLE_RATE, BarkConfig
     from bark_core.errors import BarkError, CheckpointError, GenerationError, InvalidInput
-    from bark_core.generation import Generation
-    from bark_core.pipeline import Bark
+    from bark_core.speech.bark import Bark
+    from bark_core.speech.generation import Generation
     from bark_core.types import AudioChunk, Timings, Utterance
-    from bark_core.voices import PRESETS, Voice
+    from bark_core.voices.presets import PRESETS
+    from bark_core.voices.voice import Voice
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "AudioChunk": "types",
-    "Bark": "pipeline",
+    "Bark": "speech.bark",
     "BarkConfig": "config",
     "BarkError": "errors",
     "CheckpointError": "errors",
-    "Generation": "generation",
+    "Generation": "speech.generation",
     "GenerationError": "errors",
     "InvalidInput": "errors",
-    "PRESETS": "voices",
+    "PRESETS": "voices.presets",
     "SAMPLE_RATE": "config",
     "Timings": "types",
     "Utterance": "types",
-    "Voice": "voices",
+    "Voice": "voices.voice",
 }
 
 __all__ = [

@@ -1,5 +1,5 @@
 """`python -m bark_core` is the command line."""
 
-from bark_core.cli import run
+from bark_core.cli.main import run
 
 run()

@@ -22,10 +22,10 @@ import torch
 from torch import Tensor
 
 from bark_core import Bark, Generation
-from bark_core.coarse import CoarseRow, run_coarse
-from bark_core.decode import STOPPED, Engine, Row
-from bark_core.sampling import draw, draw_noise
-from bark_core.semantic import SemanticRow, run_semantic
+from bark_core.engine.loop import STOPPED, Engine, Row
+from bark_core.engine.sampling import draw, draw_noise
+from bark_core.stages.coarse import CoarseRow, run_coarse
+from bark_core.stages.semantic import SemanticRow, run_semantic
 from bark_core.types import GenerateOptions, SamplingOptions
 from benchmarks.machine import describe_machine
 from benchmarks.shapes import ROOT

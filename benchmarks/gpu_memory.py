@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from bark_core.cache import KVCache
 from bark_core.config import PARTS, BarkConfig
-from bark_core.runtime import make_model
-from bark_core.sampling import draw
-from bark_core.transformer import CausalGPT, FineGPT
+from bark_core.engine.runtime import make_model
+from bark_core.engine.sampling import draw
+from bark_core.model.cache import KVCache
+from bark_core.model.transformer import CausalGPT, FineGPT
 from bark_core.types import SamplingOptions
 from benchmarks.shapes import SIZES, make_config
 

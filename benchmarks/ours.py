@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from bark_core import Bark
-from bark_core.decode import Engine
+from bark_core.engine.loop import Engine
 from benchmarks.machine import measure_read, peak_memory_gb
 from benchmarks.shapes import N_SEMANTIC
 

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bark_core.checkpoint.convert import save_checkpoint
 from bark_core.config import BarkConfig, FineConfig, GPTConfig
-from bark_core.convert import save_checkpoint
-from bark_core.runtime import make_model
+from bark_core.engine.runtime import make_model
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "build" / "benchmarks"

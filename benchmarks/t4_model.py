@@ -22,11 +22,11 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from bark_core.coarse import CoarseRow
 from bark_core.config import BarkConfig, GPTConfig
-from bark_core.graphs import round_to_bucket
-from bark_core.runtime import make_model
-from bark_core.transformer import CausalGPT
+from bark_core.engine.graphs import round_to_bucket
+from bark_core.engine.runtime import make_model
+from bark_core.model.transformer import CausalGPT
+from bark_core.stages.coarse import CoarseRow
 from benchmarks.machine import describe_machine
 from benchmarks.shapes import N_SEMANTIC, ROOT, SIZES, make_checkpoint, make_config
 

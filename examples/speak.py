@@ -1,7 +1,7 @@
 """Speak one sentence with one of the checkpoint's voices, and make it again from its own WAV."""
 
 from bark_core import Bark
-from bark_core.voices import read_info
+from bark_core.voices.files import read_info
 
 bark = Bark.load("demo")
 speech = bark.generate("It is a fine day for a walk.", voice="demo_speaker_0", seed=7, max_seconds=10)

@@ -19,9 +19,9 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from torch import Tensor
 
+from bark_core.checkpoint.convert import save_checkpoint
 from bark_core.config import PARTS, BarkConfig, CodecConfig, FineConfig, GPTConfig
-from bark_core.convert import save_checkpoint
-from bark_core.runtime import make_model
+from bark_core.engine.runtime import make_model
 
 States = dict[str, dict[str, Tensor]]
 

@@ -18,8 +18,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from bark_core import decode, fine
-from bark_core.sampling import filter_logits
+from bark_core.engine import loop
+from bark_core.engine.sampling import filter_logits
+from bark_core.stages import fine
 from bark_core.types import SamplingOptions
 
 ROUNDING = 1e-5
@@ -47,7 +48,7 @@ class Draws:
 def record_draws() -> Iterator[Draws]:
     """Record what the core draws in the meantime, in this thread or another; it draws as ever."""
     draws = Draws()
-    draw, stop_or_choose = decode.draw, decode.stop_or_choose
+    draw, stop_or_choose = loop.draw, loop.stop_or_choose
 
     def drawing(*given: object) -> tuple[Tensor, Tensor]:
         indices, probs = draw(*given)  # pyright: ignore[reportArgumentType]
@@ -57,7 +58,7 @@ def record_draws() -> Iterator[Draws]:
 
     def stopping(*given: object) -> Tensor:
         chosen = stop_or_choose(*given)  # pyright: ignore[reportArgumentType]
-        draws.stops.append(chosen == decode.STOPPED)
+        draws.stops.append(chosen == loop.STOPPED)
         return chosen
 
     with patched(drawing, stopping):
@@ -76,7 +77,7 @@ def measure_margin(logits: Tensor, options: SamplingOptions, noise: Tensor | Non
 def lead_draws(draws: Draws, passed: list[str]) -> Iterator[None]:
     """Lead the core along recorded draws. Raises: AssertionError where its own differ by more than rounding, or in number."""
     guide = Guide(draws, passed)
-    draw, stop_or_choose = decode.draw, decode.stop_or_choose
+    draw, stop_or_choose = loop.draw, loop.stop_or_choose
 
     def drawing(logits: Tensor, *how: object) -> tuple[Tensor, Tensor]:
         own, probs = draw(logits, *how)  # pyright: ignore[reportArgumentType]
@@ -84,8 +85,8 @@ def lead_draws(draws: Draws, passed: list[str]) -> Iterator[None]:
 
     def stopping(choice: Tensor, probs: Tensor, limit: float | None) -> Tensor:
         own = stop_or_choose(choice, probs, limit)
-        stops = guide.settle_stop(own == decode.STOPPED, probs[:, -1], limit)
-        return torch.where(stops, decode.STOPPED, choice)
+        stops = guide.settle_stop(own == loop.STOPPED, probs[:, -1], limit)
+        return torch.where(stops, loop.STOPPED, choice)
 
     with patched(drawing, stopping):
         yield
@@ -96,8 +97,8 @@ def lead_draws(draws: Draws, passed: list[str]) -> Iterator[None]:
 def patched(drawing: Callable[..., tuple[Tensor, Tensor]], stopping: Callable[..., Tensor]) -> Iterator[None]:
     """Put functions around the core's own, where its loops find them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decode, "draw", drawing)
-        patch.setattr(decode, "stop_or_choose", stopping)
+        patch.setattr(loop, "draw", drawing)
+        patch.setattr(loop, "stop_or_choose", stopping)
         patch.setattr(fine, "draw", drawing)
         yield
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from bark_core import fetch
-from bark_core.checkpoint import fetch_checkpoint, open_checkpoint
+from bark_core.checkpoint import fetch
+from bark_core.checkpoint.open import fetch_checkpoint, open_checkpoint
 from bark_core.config import PARTS
 from tests.checkpoints import random_states, tiny_config, write_transformers
 from tests.hub import Hub

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from bark_core.config import BarkConfig
-from bark_core.transformer import CausalGPT, SelfAttention
+from bark_core.model.transformer import CausalGPT, SelfAttention
 
 _OFFSETS = (0.0, 4.0, -3.0)
 """Semantic tokens from the one that is spoken, by head: it, what comes next, what was before. Further heads stay free."""

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bark_core.coarse import CoarseRow
 from bark_core.config import BarkConfig
-from bark_core.transformer import CausalGPT
+from bark_core.model.transformer import CausalGPT
+from bark_core.stages.coarse import CoarseRow
 from bark_core.types import History
 from training.aim import aim_at_tokens
 from training.demo import make_config

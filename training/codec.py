@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize
 
-from bark_core.codec import Codec
+from bark_core.model.codec import Codec
 from training.demo import make_config
 from training.features import HOP, mel_filters, to_codec_rate
 from training.loop import Plan, random_for, train

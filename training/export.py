@@ -9,10 +9,10 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from bark_core.codec import Codec
+from bark_core.checkpoint.convert import save_checkpoint
 from bark_core.config import STAGES
-from bark_core.convert import save_checkpoint
-from bark_core.voices import Voice
+from bark_core.model.codec import Codec
+from bark_core.voices.voice import Voice
 from training.card import write_card
 from training.coarse import make_model as make_coarse
 from training.codec import fold, make_codec

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bark_core.config import BarkConfig
-from bark_core.fine import FineRow
-from bark_core.transformer import FineGPT
+from bark_core.model.transformer import FineGPT
+from bark_core.stages.fine import FineRow
 from training.demo import make_config
 from training.loop import Plan, random_for, train
 from training.tables import share_sound

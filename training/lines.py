@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bark_core.config import BarkConfig
-from bark_core.text import TextEncoder
+from bark_core.text.wordpiece import TextEncoder
 from training.alignment import align, learn_emission
 from training.demo import bare_characters, make_tokenizer
 from training.phonetokens import split_phones

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bark_core.config import BarkConfig
-from bark_core.semantic import semantic_prompt
-from bark_core.transformer import Block, CausalGPT
+from bark_core.model.transformer import Block, CausalGPT
+from bark_core.stages.semantic import semantic_prompt
 from training.demo import make_config
 from training.lines import Line, Lines
 from training.loop import Plan, random_for, train

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bark_core.coarse import count_steps
 from bark_core.config import BarkConfig
+from bark_core.stages.coarse import count_steps
 from training.demo import make_config
 from training.features import log_mel, to_codec_rate
 from training.phonetokens import Range, tokenise

@@ -1,0 +1,76 @@
+"""`speak`: a text into a WAV file. Imports what it needs when it runs, so that wrong arguments are answered at once."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from bark_core.cli.console import Commands, add_model, say, show_progress
+from bark_core.errors import InvalidInput
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the command and its options."""
+    parser = commands.add_parser("speak", help="speak a text into a WAV file")
+    parser.set_defaults(command=speak)
+    parser.add_argument("text", metavar="TEXT", help="what to say; - reads it from standard input")
+    parser.add_argument("-o", "--output", default="out.wav", metavar="FILE", help="the WAV to write; - writes it to standard output (default: %(default)s)")
+    add_model(parser)
+    parser.add_argument("--voice", metavar="VOICE", help="a preset's name (see `voices`), an .npz voice or a WAV of ours")
+    parser.add_argument("--seed", type=int, metavar="N", help="0 to 4294967295: the same seed gives the same speech (default: a random one)")
+    parser.add_argument("--text-temp", type=float, default=0.7, metavar="T", help="how freely words are spoken; 0 is greedy (default: %(default)s)")
+    parser.add_argument("--waveform-temp", type=float, default=0.7, metavar="T", help="how freely they sound (default: %(default)s)")
+    parser.add_argument("--fine-temp", type=float, default=0.5, metavar="T", help="how freely details sound (default: %(default)s)")
+    parser.add_argument("--min-eos-p", type=float, default=0.2, metavar="P", help="end where the end is at least this likely (default: %(default)s)")
+    parser.add_argument("--top-k", type=int, metavar="K", help="draw from the K likeliest tokens only")
+    parser.add_argument("--top-p", type=float, metavar="P", help="draw from the likeliest tokens of probability P together")
+    parser.add_argument("--max-seconds", type=float, metavar="S", help="the longest speech to make")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    parser.add_argument("--precision", default="auto", help="auto, fp32 (exact on a CPU), bf16, int8 (CPUs only) or fp16 (GPUs only; default: %(default)s)")
+    parser.add_argument("--save-voice", metavar="FILE", help="also keep the speech as an .npz voice for further speech")
+
+
+def speak(options: argparse.Namespace) -> None:
+    """Speak a text into a WAV file. Progress is shown on a terminal only."""
+    text = _read_stdin() if options.text == "-" else options.text
+    to_pipe = options.output == "-"
+    if to_pipe and sys.stdout.isatty():
+        raise InvalidInput("-o - writes a WAV to standard output, which is a terminal here; redirect it or give a file's name.")
+    if not to_pipe:
+        check_target(Path(options.output), ".wav")
+    if options.save_voice:
+        check_target(Path(options.save_voice), ".npz")
+    from bark_core.speech.bark import Bark
+
+    bark = Bark.load(options.model, device=options.device, precision=options.precision, on_message=say)
+    sampling = {
+        name: getattr(options, name)
+        for name in ("seed", "text_temp", "waveform_temp", "fine_temp", "min_eos_p", "top_k", "top_p", "max_seconds")
+    }
+    with show_progress() as progress:
+        generation = bark.generate(text, voice=options.voice, on_progress=progress, **sampling)
+    if options.save_voice:
+        generation.voice.save(options.save_voice)
+    if to_pipe:
+        sys.stdout.buffer.write(generation.to_wav())
+    else:
+        generation.save(options.output)
+    timings = generation.timings
+    target = "standard output" if to_pipe else options.output
+    say(f"{target}: {timings.audio_s:.2f} s of audio in {timings.wall_s:.2f} s ({timings.rtf:.2f} × its length), seed {generation.seed}")
+
+
+def check_target(path: Path, suffix: str) -> None:
+    """Raise InvalidInput for a file that cannot be written, before anything slow is done for it."""
+    if path.suffix.lower() != suffix:
+        raise InvalidInput(f"{path} does not end in {suffix}; give a name that does.")
+    if not path.resolve().parent.is_dir():
+        raise InvalidInput(f"{path} cannot be written: there is no folder {path.parent}. Make it first.")
+
+
+def _read_stdin() -> str:
+    try:
+        return sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidInput("Standard input is not UTF-8 text.") from error

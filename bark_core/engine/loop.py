@@ -1,0 +1,177 @@
+"""The one autoregressive loop: rows of any lengths go through a causal model together, each as if it were alone.
+
+Knows prompts, positions, slots and when to stop asking; what a token means is the row's business.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bark_core.engine.sampling import draw, draw_noise
+from bark_core.model.cache import KVCache
+from bark_core.model.transformer import CausalGPT
+from bark_core.types import SamplingOptions
+
+STOPPED = -1
+"""What a row is told in place of an index when its step ended it."""
+
+
+class Row(ABC):
+    """One sequence on its way through a causal stage."""
+
+    def __init__(self, generator: torch.Generator) -> None:
+        self.generator = generator
+        self.token = 0  # the id to feed next
+        self.position = 0  # where it is fed
+        self.done = False
+
+    @abstractmethod
+    def prompt(self) -> tuple[Tensor, int] | None:
+        """Return embeddings (T, C) to feed before the next draw and the position of the first, or None to feed `token` at `position`."""
+
+    @abstractmethod
+    def head(self, ahead: int = 0) -> tuple[int, int]:
+        """Return the first logit and the number of logits that the next draw, or the one `ahead` draws later, is from."""
+
+    @abstractmethod
+    def accept(self, index: int) -> None:
+        """Take the drawn index (counted from the first logit), or STOPPED."""
+
+    def steps_ahead(self) -> int:
+        """Return how many steps after the next one surely need no prompt; an engine may run so far ahead of what it reads."""
+        return 0
+
+    def is_halted(self) -> bool:
+        """Tell whether the row goes on with something other than a step: it is done, or wants a prompt."""
+        return self.done
+
+
+class Engine:
+    """A causal model and its cache: how rows are fed. Subclasses feed faster; what comes out stays the same."""
+
+    def __init__(self, model: CausalGPT, n_rows: int, n_positions: int | None = None) -> None:
+        """Make room for `n_rows` rows of `n_positions` each (the model's block size where None)."""
+        self.model = model
+        weight = model.wpe.weight
+        self.device, self.n_rows = weight.device, n_rows
+        config = model.config
+        self.cache = KVCache(config.n_layer, n_rows, n_positions or config.block_size, config.n_embd, weight.dtype, weight.device)
+        self._noise: dict[int, Tensor] = {}
+        self._key_index = torch.arange(config.block_size, device=self.device)
+
+    def prefill(self, x: Tensor, slot: int, start: int) -> Tensor:
+        """Feed embeddings (T, C) to one slot; return the last hidden state (1, C)."""
+        return self.model.prefill(x, self.cache, slot, start)
+
+    def step(self, tokens: list[int], positions: list[int]) -> Tensor:
+        """Feed one token to each of slots 0 … B − 1; return hidden states (B, C)."""
+        n_keys = max(positions) + 1
+        where = torch.tensor(positions, device=self.device)
+        mask = None
+        if min(positions) != n_keys - 1:
+            mask = (self._key_index[:n_keys] <= where[:, None])[:, None, None]  # (B, 1, 1, n_keys)
+        return self.model.step(torch.tensor(tokens, device=self.device), where, self.cache, n_keys, mask)
+
+    def head(self, hidden: Tensor, first: int, count: int) -> Tensor:
+        """Return logits first … first + count − 1 of hidden states (B, C): (B, count)."""
+        return self.model.lm_head(hidden, first, count)
+
+    def run(self, rows: Sequence[Row], options: SamplingOptions, min_end_prob: float | None) -> Generator[Sequence[int | None]]:
+        """Feed rows and draw for each: yield the indices of one step, or of some steps in turn; None where a row took no part.
+
+        Whoever drives this hands every index to its row before asking for more.
+        """
+        yield self.choose(rows, options, min_end_prob)
+
+    def choose(self, rows: Sequence[Row], options: SamplingOptions, min_end_prob: float | None) -> list[int]:
+        """Feed rows and draw for each: the indices of one step."""
+        first, count = rows[0].head()
+        logits = self.head(feed(self, rows, [row.prompt() for row in rows]), first, count)
+        noise = self.noise(rows, count) if options.temperature else None
+        return stop_or_choose(*draw(logits, options, noise), min_end_prob).tolist()
+
+    def noise(self, rows: Sequence[Row], count: int) -> Tensor:
+        """Draw Exp(1) noise (B, count), each row's from its own generator."""
+        if count not in self._noise:
+            self._noise[count] = torch.empty(self.n_rows, count, device=self.device)
+        buffer = self._noise[count]
+        for slot, row in enumerate(rows):
+            draw_noise(buffer[slot], row.generator)
+        return buffer[: len(rows)]
+
+
+@torch.inference_mode()
+def decode(engine: Engine, waiting: Iterable[Row], options: SamplingOptions, min_end_prob: float | None = None) -> Generator[list[Row]]:
+    """Run rows to their ends, at most `engine.n_rows` at a time; yield the rows that took a step, after each step.
+
+    A row that ends leaves its slot to the next waiting one as soon as their heads agree. `min_end_prob`: the last logit
+    is the end's; a step also ends where its probability is at least this (compared in float32), None: only where it is
+    drawn; only the semantic stage has an end, so `min_end_prob` below 0 says that there is none.
+    """
+    queue, rows = iter(waiting), list[Row]()
+    upcoming = next(queue, None)
+    while True:
+        while upcoming is not None and len(rows) < engine.n_rows and (not rows or rows[0].head() == upcoming.head()):
+            rows.append(upcoming)
+            upcoming = next(queue, None)
+        if not rows:
+            return
+        for indices in engine.run(rows, options, min_end_prob):
+            stepped = list[Row]()
+            for row, index in zip(rows, indices, strict=True):
+                if index is not None:
+                    row.accept(index)
+                    stepped.append(row)
+            yield stepped
+        _close_ranks(engine, rows)
+
+
+def stop_or_choose(choice: Tensor, probs: Tensor, min_end_prob: float | Tensor | None) -> Tensor:
+    """Replace choices (B,) by STOPPED where the step ended its row, so that one read a step tells both.
+
+    `min_end_prob`: as `decode` has it, or a float32 scalar on the device, which is a probability.
+    """
+    if isinstance(min_end_prob, float):
+        if min_end_prob < 0:
+            return choice
+        # Both sides in float32: a double would stop elsewhere than the original where they are equal but for rounding.
+        min_end_prob = float(np.float32(min_end_prob))
+    ended = choice == probs.shape[-1] - 1
+    if min_end_prob is not None:
+        ended = ended | (probs[:, -1] >= min_end_prob)
+    return choice.masked_fill(ended, STOPPED)
+
+
+def feed(engine: Engine, rows: Sequence[Row], prompts: Sequence[tuple[Tensor, int] | None]) -> Tensor:
+    """Feed every row its prompt, or its token where that is None; return hidden states (B, C).
+
+    Where some rows want a prompt and others a step, all take the step: what it leaves at a row's next position is
+    overwritten by that row's own prompt before anything reads it.
+    """
+    if all(prompts):
+        parts = [engine.prefill(prompt[0], slot, prompt[1]) for slot, prompt in enumerate(prompts) if prompt]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+    hidden = engine.step([row.token for row in rows], [row.position for row in rows])
+    for slot, prompt in enumerate(prompts):
+        if prompt:
+            hidden[slot] = engine.prefill(prompt[0], slot, prompt[1])[0]
+    return hidden
+
+
+def _close_ranks(engine: Engine, rows: list[Row]) -> None:
+    """Drop rows that are done, moving the last into each hole, so that the slots in use stay 0 … B − 1."""
+    slot = 0
+    while slot < len(rows):
+        if not rows[slot].done:
+            slot += 1
+            continue
+        last = rows.pop()
+        if slot < len(rows):
+            rows[slot] = last
+            if not last.done:
+                engine.cache.move_row(len(rows), slot, last.position)

@@ -1,0 +1,307 @@
+"""Where and how a model runs: device, precision, and the engines that its causal stages decode with.
+
+Everything that makes Bark fast without changing what it computes is decided here, once, at load. Knows no texts,
+voices or files.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from bark_core.config import PARTS, STAGES, BarkConfig
+from bark_core.engine.graphs import GraphEngine, GraphsUnavailable, check_graphs
+from bark_core.engine.loop import Engine
+from bark_core.engine.memory import release_pages, trim_heap
+from bark_core.engine.native import NativeEngine, NativeUnavailable, NativeWindows, load_library
+from bark_core.errors import InvalidInput
+from bark_core.model.codec import Codec
+from bark_core.model.quantize import Int8Linear, StoredEmbedding, quantize_linears
+from bark_core.model.transformer import CausalGPT, FineGPT
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.bfloat16}
+"""What each precision computes in. int8 is what the GPTs' weights are kept in."""
+
+CAUSAL = STAGES[:2]
+"""The stages that go one token at a time."""
+
+TOLERANCES = {"fp32": 1e-4, "bf16": 0.05, "int8": 0.05}
+"""How far the compiled step's hidden states may be from torch's, relative to their size. Ten times what rounding does."""
+
+
+WHOLE_TOLERANCE = 3
+"""How many times what 16-bit activations err by those of 8 bits may."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where one part runs and in which precision."""
+
+    device: torch.device
+    precision: str
+
+
+def plan_placement(device: str | Mapping[str, str] = "auto", precision: str | Mapping[str, str] = "auto") -> dict[str, Placement]:
+    """Decide device and precision of every part; a mapping gives them by part, and what it leaves out is "auto".
+
+    "auto" is the first GPU where there is one, else the CPU; fp16 on a GPU, fp32 on a CPU. One precision for all means
+    the three GPT stages: the codec, small and heard directly, stays in fp32 unless a mapping names it.
+    Raises: InvalidInput for an unknown part, device or precision, or one that this machine does not have.
+    """
+    devices = _by_part("device", device)
+    precisions = _by_part("precision", precision)
+    if not isinstance(precision, Mapping):
+        precisions["codec"] = "fp32"
+    return {part: _place(devices[part], precisions[part], part) for part in PARTS}
+
+
+def _by_part(what: str, given: str | Mapping[str, str]) -> dict[str, str]:
+    if not isinstance(given, Mapping):
+        return dict.fromkeys(PARTS, given)
+    unknown = [part for part in given if part not in PARTS]
+    if unknown:
+        raise InvalidInput(f"{what} was given for {unknown[0]!r}; the parts that can be named are {', '.join(PARTS)}.")
+    return {part: given.get(part, "auto") for part in PARTS}
+
+
+def _place(device_name: str, precision: str, part: str) -> Placement:
+    device = _find_device(device_name)
+    if precision == "auto":
+        precision = "fp16" if device.type == "cuda" and part in STAGES else "fp32"
+    if precision not in DTYPES:
+        raise InvalidInput(f"A precision of {precision!r} was given; it must be one of auto, {', '.join(DTYPES)}.")
+    if precision == "fp16" and device.type == "cpu":
+        raise InvalidInput("fp16 was asked for on a CPU, which has no arithmetic for it; use fp32 (exact), bf16 or int8 there.")
+    if precision == "int8" and part not in STAGES:
+        raise InvalidInput(f"int8 was asked for in {part}, which has no weights in 8 bits; name it for {', '.join(STAGES)}.")
+    if precision == "int8" and device.type != "cpu":
+        raise InvalidInput(f"int8 was asked for on {device}; its weights are for CPUs. Use fp16 on a GPU.")
+    return Placement(device, precision)
+
+
+def _find_device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except (RuntimeError, TypeError) as error:
+        raise InvalidInput(f"A device of {name!r} was given; it must be auto, cpu, cuda or cuda:N.") from error
+    if device.type not in ("cpu", "cuda"):
+        raise InvalidInput(f"A device of {name!r} was given; it must be auto, cpu, cuda or cuda:N.")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InvalidInput(f"A device of {name!r} was given, but this torch ({torch.__version__}) finds no CUDA device here; use cpu.")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InvalidInput(f"A device of {name!r} was given, but there are only {torch.cuda.device_count()} CUDA devices here, counted from 0.")
+    return device
+
+
+class Runtime:
+    """The four models where they run. Engines are lent out, so that generations running side by side never share a cache."""
+
+    def __init__(
+        self,
+        config: BarkConfig,
+        load_state: Callable[[str], Mapping[str, Tensor]],
+        placement: Mapping[str, Placement],
+        plain: bool = False,
+        offload: bool = False,
+    ) -> None:
+        """Build every part from `load_state(part)`, one at a time, so that no two are ever held twice.
+
+        `plain`: torch's own operations only, which every faster path is checked against. `offload`: parts wait in the
+        host's memory and are on their device only while they run; graphs, which hold addresses, are done without.
+        """
+        self.config = config
+        self.placement = dict(placement)
+        self._models = {part: _build(config, part, load_state(part), placement[part], offload) for part in PARTS}
+        self._waiting: dict[str, dict[str, Tensor]] = {part: model.state_dict() for part, model in self._models.items()} if offload else {}
+        self._users: dict[str, int] = dict.fromkeys(PARTS, 0)
+        self._lock = threading.Lock()
+        self._idle: dict[str, list[Engine]] = {part: [] for part in CAUSAL}
+        self._library = None if plain else self._load_library()
+        if self._library is not None and "fine" in self._stages_on("cpu"):
+            _speed_up_fine(self.fine, self._library, TOLERANCES[placement["fine"].precision])
+        self._captured = not (plain or offload) and self._check_graphs()
+
+    def _load_library(self) -> ctypes.CDLL | None:
+        """Return the compiled step if it is to be had and gives what torch gives, else None, with one warning."""
+        on_cpu = self._stages_on("cpu")
+        if not on_cpu:
+            return None
+        try:
+            library = load_library()
+            for stage in (each for each in on_cpu if each in CAUSAL):
+                _check_native(self.causal(stage), library, TOLERANCES[self.placement[stage].precision])
+        except NativeUnavailable as error:
+            _warn_slow(f"{error}. A C++ compiler and the package ninja make it fast")
+            return None
+        return library
+
+    def _check_graphs(self) -> bool:
+        """Tell whether the causal stages on a GPU may run as captured graphs; warn once if not."""
+        try:
+            for stage in (each for each in self._stages_on("cuda") if each in CAUSAL):
+                check_graphs(self.causal(stage))
+        except GraphsUnavailable as error:
+            _warn_slow(f"its capture as a CUDA graph failed here: {error}")
+            return False
+        return True
+
+    def _stages_on(self, kind: str) -> list[str]:
+        return [stage for stage in STAGES if self.placement[stage].device.type == kind]
+
+    def causal(self, stage: str) -> CausalGPT:
+        """Return the model of the semantic or coarse stage."""
+        return cast(CausalGPT, self._models[stage])
+
+    @property
+    def fine(self) -> FineGPT:
+        return cast(FineGPT, self._models["fine"])
+
+    def n_windows(self, n_rows: int) -> int:
+        """Return how many windows of `n_rows` rows the fine stage runs together.
+
+        On a CPU one: its thousand positions keep the processor busy, and what several need at once its caches do not hold.
+        """
+        return 1 if self.placement["fine"].device.type == "cpu" else n_rows
+
+    @property
+    def codec(self) -> Codec:
+        return cast(Codec, self._models["codec"])
+
+    @contextmanager
+    def present(self, part: str) -> Iterator[None]:
+        """Keep a part on its device meanwhile, where parts wait elsewhere; the last of several users at once sends it back.
+
+        What it needed in passing goes back to the system, so that a peak of memory is the largest stage's, not the sum of all.
+        """
+        if not self._waiting:
+            try:
+                yield
+            finally:
+                trim_heap()
+                if isinstance(table := getattr(self._models[part], "wte", None), StoredEmbedding):
+                    release_pages(table.table)
+            return
+        device = self.placement[part].device
+        with self._lock:
+            self._users[part] += 1
+        try:
+            with self._lock:
+                self._models[part].to(device)
+            yield
+        finally:
+            with self._lock:
+                self._users[part] -= 1
+                if not self._users[part]:
+                    self._idle.get(part, []).clear()
+                    # Not a copy back: the tensors that waited are still there.
+                    self._models[part].load_state_dict(self._waiting[part], assign=True)
+                    if device.type == "cuda":
+                        torch.cuda.empty_cache()  # for the stage that comes next, which may not fit into the pieces
+
+    @contextmanager
+    def lend_engine(self, stage: str, n_rows: int) -> Iterator[Engine]:
+        """Lend an engine of exactly `n_rows` slots for one run of a causal stage; the last one used is kept for the next run."""
+        idle = self._idle[stage]
+        engine = idle.pop() if idle else None
+        if engine is None or engine.n_rows != n_rows:
+            engine = self._make_engine(stage, n_rows)
+        try:
+            yield engine
+        finally:
+            idle[:] = [engine]
+
+    def _make_engine(self, stage: str, n_rows: int) -> Engine:
+        model, kind = self.causal(stage), self.placement[stage].device.type
+        if kind == "cpu" and self._library is not None:
+            return NativeEngine(model, n_rows, self._library)
+        return GraphEngine(model, n_rows) if kind == "cuda" and self._captured else Engine(model, n_rows)
+
+
+def _warn_slow(reason: str, what: str = "Decoding goes step by step", times: str = "several times") -> None:
+    warnings.warn(f"{what} through torch, {times} slower than it could: {reason}.", stacklevel=5)
+
+
+@torch.inference_mode()
+def _check_native(model: CausalGPT, library: ctypes.CDLL, tolerance: float) -> None:
+    """Compare the compiled step with torch's on a short decode of two rows. Raises: NativeUnavailable where they differ."""
+    prompt = torch.arange(6) % model.config.input_vocab_size
+    hidden, logits = [], []
+    for engine in (NativeEngine(model, 2, library, n_positions=8), Engine(model, 2, n_positions=8)):
+        for slot in range(2):
+            engine.prefill(model.embed(prompt[slot : 4 + slot]), slot, 0)
+        steps = [engine.step([1, 2], [4 + k, 4 + k]) for k in range(2)]
+        hidden.append(torch.cat(steps).float())
+        logits.append(engine.head(steps[-1], 1, model.config.output_vocab_size - 1).float())
+    for what, (native, plain) in (("hidden states", hidden), ("logits", logits)):
+        error = float((native - plain).norm() / plain.norm())
+        if not error <= tolerance:
+            raise NativeUnavailable(f"its {what} are off by {error:.1e} of their size, where {tolerance:.0e} is allowed")
+
+
+@torch.inference_mode()
+def _speed_up_fine(model: FineGPT, library: ctypes.CDLL, tolerance: float) -> None:
+    """Let the kernel run the fine stage's windows where it can, and where that gives what torch gives.
+
+    8-bit weights meet activations of 8 bits where these weights hardly mind, which no one can know before; else of 16.
+    """
+    n_positions, config = min(model.config.block_size, 96), model.config
+    codes = torch.arange(n_positions * config.n_codes_total).reshape(n_positions, -1) * 37 % config.output_vocab_size
+    x = sum((model.embed(codes[:, i], i) for i in range(config.n_codes_total)), start=model.wpe.weight[:n_positions])[None]
+    is_int8 = any(isinstance(module, Int8Linear) for module in model.modules())
+    plain = model.run_in_torch(x, 0).float()
+    try:
+        made = [NativeWindows(model, library, whole) for whole in ((False, True) if is_int8 else (False,))]
+    except NativeUnavailable:
+        return  # a model or a processor that torch does as well
+    errors = [float((windows(x, 0) - plain).norm() / plain.norm()) for windows in made]
+    if not errors[0] <= tolerance:
+        _warn_slow(f"the kernel's windows are off by {errors[0]:.1e} of their size", "The fine stage runs", "somewhat")
+        return
+    model.run_blocks = made[-1] if errors[-1] <= min(tolerance, WHOLE_TOLERANCE * errors[0]) else made[0]
+
+
+def _build(config: BarkConfig, part: str, state: Mapping[str, Tensor], placement: Placement, offload: bool) -> nn.Module:
+    """Make a part around tensors that are already there: nothing is initialised, and nothing is copied that need not be."""
+    with torch.device("meta"):
+        module = make_model(config, part)
+    module.load_state_dict(state, assign=True)
+    dtype, device = DTYPES[placement.precision], torch.device("cpu") if offload else placement.device
+    if placement.precision == "int8":
+        quantize_linears(module, release_pages)
+    if isinstance(module, CausalGPT) and placement.device.type == "cpu":
+        _keep_table(module, dtype)
+    module.load_state_dict({name: _convert(tensor, device, dtype) for name, tensor in module.state_dict().items()}, assign=True)
+    trim_heap()
+    return module.requires_grad_(False).eval()
+
+
+def _keep_table(model: CausalGPT, dtype: torch.dtype) -> None:
+    """Leave a table of embeddings as it is stored, where that is in another precision than the model's."""
+    table = cast(nn.Embedding, model.wte).weight
+    if table.dtype != dtype:
+        model.wte = StoredEmbedding(table.detach(), dtype)
+
+
+def _convert(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Return a tensor where it is to be, and let go of where it was: so that weights are never held twice."""
+    converted = tensor.to(device, dtype if tensor.is_floating_point() else tensor.dtype)
+    if converted is not tensor:
+        release_pages(tensor)
+    return converted
+
+
+def make_model(config: BarkConfig, part: str) -> nn.Module:
+    """Return an untrained model of one part."""
+    if part == "codec":
+        return Codec(config.codec)
+    return FineGPT(config.fine) if part == "fine" else CausalGPT(getattr(config, part))

@@ -1,0 +1,294 @@
+"""The compiled decoding step against torch's: same numbers, rows that do not feel each other, and a way back where it cannot be had."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import os
+import subprocess
+import sys
+import threading
+import warnings
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import torch
+from torch import Tensor
+
+from bark_core.config import BarkConfig, CodecConfig, FineConfig, GPTConfig
+from bark_core.engine import native, runtime
+from bark_core.engine.loop import Engine
+from bark_core.engine.native import NativeEngine, NativeUnavailable, NativeWindows, load_library
+from bark_core.engine.runtime import Runtime, make_model, plan_placement
+from bark_core.model.quantize import Int8Linear, quantize_linears
+from bark_core.model.transformer import Block, CausalGPT, FineGPT
+
+TOLERANCES = {"fp32": 2e-6, "bf16": 0.03, "int8": 0.03}
+
+
+@pytest.fixture(scope="module")
+def library() -> ctypes.CDLL:
+    try:
+        return load_library()
+    except NativeUnavailable as error:
+        pytest.skip(f"no compiled step on this machine: {error}")
+
+
+def make_causal(precision: str, width: int = 128, n_head: int = 2, bias: bool = False) -> CausalGPT:
+    torch.manual_seed(width)
+    model = CausalGPT(GPTConfig(n_layer=3, n_head=n_head, n_embd=width, input_vocab_size=300, output_vocab_size=310, block_size=160, bias=bias))
+    for parameter in model.requires_grad_(False).parameters():
+        parameter.add_(torch.randn_like(parameter) * 0.08)
+    if precision == "int8":
+        quantize_linears(model)
+    return model if precision == "fp32" else model.bfloat16()
+
+
+@torch.inference_mode()
+def run(engine: Engine, rows: list[int], steps: int = 3) -> tuple[Tensor, Tensor]:
+    """Feed prompts of 5 + 4 × row tokens, then steps; return all hidden states and the last logits, in float32."""
+    generator = torch.Generator().manual_seed(5)
+    prompts = {row: torch.randint(300, (5 + 4 * row,), generator=generator) for row in range(11)}
+    for slot, row in enumerate(rows):
+        engine.prefill(engine.model.embed(prompts[row]), slot, 0)
+    hidden = [engine.step([(row * 7 + k) % 300 for row in rows], [5 + 4 * row + k for row in rows]) for k in range(steps)]
+    return torch.stack(hidden, dim=1).float(), engine.head(hidden[-1], 17, 250).float()
+
+
+def error_of(found: Tensor, wanted: Tensor) -> float:
+    return float((found - wanted).norm() / wanted.norm())
+
+
+@pytest.mark.parametrize("precision", TOLERANCES)
+@pytest.mark.parametrize(("width", "n_head", "bias"), [(64, 2, False), (128, 2, True), (192, 3, False), (256, 4, True)])
+def test_gives_what_torch_gives(library: ctypes.CDLL, precision: str, width: int, n_head: int, bias: bool) -> None:
+    model = make_causal(precision, width, n_head, bias)
+    rows = [0, 3, 1]
+    hidden, logits = run(NativeEngine(model, 3, library), rows)
+    plain_hidden, plain_logits = run(Engine(model, 3), rows)
+    assert error_of(hidden, plain_hidden) < TOLERANCES[precision]
+    assert error_of(logits, plain_logits) < TOLERANCES[precision]
+
+
+@pytest.mark.parametrize("precision", TOLERANCES)
+def test_a_row_of_any_batch_is_bit_for_bit_that_row_alone(library: ctypes.CDLL, precision: str) -> None:
+    model = make_causal(precision)
+    alone = [run(NativeEngine(model, 1, library), [row]) for row in range(11)]
+    for size in range(2, 12):
+        hidden, logits = run(NativeEngine(model, size, library), list(range(size)))
+        for row in range(size):
+            assert torch.equal(hidden[row], alone[row][0][0]) and torch.equal(logits[row], alone[row][1][0])
+
+
+def test_every_number_of_threads_gives_the_same(library: ctypes.CDLL) -> None:
+    model, before, found = make_causal("fp32", 192, 3), torch.get_num_threads(), []
+    try:
+        for n in (1, 2, 3, 5):
+            torch.set_num_threads(n)
+            found.append(run(NativeEngine(model, 2, library), [0, 1])[0])
+    finally:
+        torch.set_num_threads(before)
+    # Where prefill is torch's, it may round by threads; the steps after it may differ by no more than that.
+    assert all(error_of(each, found[0]) < 1e-6 for each in found)
+
+
+def test_eight_bit_weights_err_by_half_a_step_at_most() -> None:
+    weight = torch.randn(40, 64, generator=torch.Generator().manual_seed(1)) * torch.logspace(-3, 2, 40)[:, None]
+    linear = Int8Linear(weight, None)
+    step = linear.scale[:, None]
+    assert float(((linear.weight.float() * step - weight).abs() / step).max()) <= 0.5001
+    assert torch.equal(linear.scale, linear.scale.bfloat16().float())
+    assert int(linear.weight.abs().max()) <= 127
+    assert torch.equal(Int8Linear(torch.zeros(2, 32), None)(torch.ones(1, 32)), torch.zeros(1, 2))
+
+
+def test_models_that_the_kernel_was_not_written_for_are_refused(library: ctypes.CDLL) -> None:
+    with pytest.raises(NativeUnavailable, match="steps of 32"):
+        NativeEngine(make_causal("fp32", 48, 3), 1, library)
+    with pytest.raises(NativeUnavailable, match="not on cpu in torch.float16"):
+        NativeEngine(make_causal("fp32").half(), 1, library)
+
+
+def tiny_runtime(plain: bool = False) -> Runtime:
+    sizes: dict[str, Any] = {"n_layer": 1, "n_head": 2, "n_embd": 64}
+    config = BarkConfig(
+        semantic=GPTConfig(**sizes, input_vocab_size=129_600, output_vocab_size=10_048),
+        coarse=GPTConfig(**sizes, input_vocab_size=12_096, output_vocab_size=12_096),
+        fine=FineConfig(**sizes, input_vocab_size=1056, output_vocab_size=1056),
+        codec=CodecConfig(n_filters=2),
+    )
+    return Runtime(config, lambda part: make_model(config, part).state_dict(), plan_placement("cpu", "fp32"), plain)
+
+
+def engine_of(made: Runtime) -> type[Engine]:
+    with made.lend_engine("coarse", 1) as engine:
+        return type(engine)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("precision", TOLERANCES)
+def test_looking_back_over_several_blocks_finds_the_same(library: ctypes.CDLL, precision: str) -> None:
+    model = make_causal(precision)
+    lengths = [62, 63, 64, 127, 128, 140]  # a block is 64 positions
+    generator = torch.Generator().manual_seed(9)
+    prompts = [torch.randint(300, (length,), generator=generator) for length in lengths]
+
+    def steps(engine: Engine, chosen: list[int]) -> Tensor:
+        for slot, i in enumerate(chosen):
+            engine.prefill(model.embed(prompts[i]), slot, 0)
+        return torch.stack([engine.step([7 + k] * len(chosen), [lengths[i] + k for i in chosen]) for k in range(4)]).float()
+
+    everyone = list(range(len(lengths)))
+    together = steps(NativeEngine(model, len(lengths), library), everyone)
+    assert error_of(together, steps(Engine(model, len(lengths)), everyone)) < TOLERANCES[precision]
+    for i in everyone:
+        assert torch.equal(steps(NativeEngine(model, 1, library), [i])[:, 0], together[:, i])
+
+
+def make_fine(precision: str, width: int, n_head: int, bias: bool = False) -> FineGPT:
+    torch.manual_seed(width)
+    model = FineGPT(FineConfig(n_layer=3, n_head=n_head, n_embd=width, input_vocab_size=90, output_vocab_size=90, block_size=320, bias=bias))
+    for parameter in model.requires_grad_(False).parameters():
+        parameter.add_(torch.randn_like(parameter) * 0.08)
+    if precision == "int8":
+        quantize_linears(model)
+    return model if precision == "fp32" else model.bfloat16()
+
+
+def make_windows(model: FineGPT, library: ctypes.CDLL, whole: bool = False) -> NativeWindows:
+    try:
+        return NativeWindows(model, library, whole)
+    except NativeUnavailable as error:
+        pytest.skip(str(error))
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("precision", TOLERANCES)
+@pytest.mark.parametrize(
+    ("n_rows", "length", "first", "width", "n_head", "bias"), [(1, 64, 0, 64, 1, True), (2, 191, 0, 128, 4, False), (1, 320, 77, 192, 3, False)]
+)
+def test_windows_give_what_torch_gives(
+    library: ctypes.CDLL, precision: str, n_rows: int, length: int, first: int, width: int, n_head: int, bias: bool
+) -> None:
+    model = make_fine(precision, width, n_head, bias)
+    x = torch.randn(n_rows, length, width).to(model.wpe.weight.dtype)
+    plain = model.run_in_torch(x, first).float()
+    for whole in (False, True) if precision == "int8" else (False,):
+        windows = make_windows(model, library, whole)
+        found = windows(x, first)
+        assert found.shape == plain.shape and error_of(found, plain) < TOLERANCES[precision]
+        assert torch.equal(windows(x[-1:], first)[0], found[-1])
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("precision", TOLERANCES)
+def test_a_prompt_fed_in_parts_gives_what_it_gives_at_once(library: ctypes.CDLL, precision: str) -> None:
+    model = make_causal(precision)
+    make_windows(make_fine(precision, 128, 2), library)
+    prompt = model.embed(torch.arange(150) * 7 % 300)
+
+    def feed(engine: Engine, cuts: list[int]) -> list[Tensor]:
+        last = [engine.prefill(prompt[start:stop], 1, start) for start, stop in itertools.pairwise(cuts)][-1]
+        return [last.float(), engine.cache.keys[:, 1, :150].float(), engine.cache.values[:, 1, :150].float()]
+
+    at_once, plain = (feed(make(), [0, 150]) for make in (lambda: NativeEngine(model, 2, library), lambda: Engine(model, 2)))
+    assert all(error_of(one, other) < TOLERANCES[precision] for one, other in zip(at_once, plain, strict=True))
+    for cuts in ([0, 64, 150], [0, 1, 37, 149, 150]):
+        assert all(torch.equal(one, other) for one, other in zip(feed(NativeEngine(model, 2, library), cuts), at_once, strict=True))
+
+
+def test_windows_that_the_kernel_cannot_do_are_left_to_torch(library: ctypes.CDLL) -> None:
+    with pytest.raises(NativeUnavailable, match="steps of 64"):
+        NativeWindows(make_fine("fp32", 96, 3), library)
+
+
+def test_activations_of_eight_bits_are_used_only_where_they_are_good_enough(library: ctypes.CDLL) -> None:
+    model = make_fine("int8", 128, 2)
+    make_windows(model, library)
+    runtime._speed_up_fine(model, library, 0.05)
+    chosen = [model.run_blocks]
+    # One input a thousand times as large as the others, as some trained models have them, leaves those no bits.
+    norm = cast(Block, model.h[0]).ln_1
+    norm.weight[0] *= 1000
+    runtime._speed_up_fine(model, library, 0.05)
+    chosen.append(model.run_blocks)
+    assert [cast(NativeWindows, each).whole for each in chosen] == [True, False]
+
+
+@pytest.mark.usefixtures("library")
+def test_a_step_that_errs_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert engine_of(tiny_runtime()) is NativeEngine
+        assert engine_of(tiny_runtime(plain=True)) is Engine
+    monkeypatch.setitem(runtime.TOLERANCES, "fp32", 1e-12)
+    with pytest.warns(UserWarning, match="hidden states are off by"):
+        assert engine_of(tiny_runtime()) is Engine
+
+
+def test_without_a_compiler_torch_decodes_and_one_warning_says_so(tmp_path: Path) -> None:
+    script = "from tests.engine.test_native import *; made = tiny_runtime(); assert engine_of(made) is Engine; print('decoded by torch')"
+    bare = {"PATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), "CXX": str(tmp_path / "no-compiler")}
+    done = subprocess.run([sys.executable, "-c", script], env={**os.environ, **bare}, capture_output=True, text=True, check=False)
+    assert "decoded by torch" in done.stdout, done.stderr
+    assert done.stderr.count("several times slower than it could") == 1
+    assert not list(tmp_path.rglob("*.so"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("machine", ["x86-64", "x86-64-v3"])
+def test_machines_without_the_newest_instructions_get_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, machine: str) -> None:
+    """The same source, compiled for older machines: the 8-bit sums are whole numbers and equal, the rest rounds a little otherwise."""
+    newest = load_library()
+    monkeypatch.setenv(native.LEVEL_VARIABLE, machine)
+    older = load_library(tmp_path)
+    for precision in TOLERANCES:
+        model = make_causal(precision)
+        one, other = (run(NativeEngine(model, 3, each), [0, 3, 1]) for each in (newest, older))
+        assert error_of(one[0], other[0]) < (1e-6 if precision == "fp32" else 0.02)
+
+
+@torch.inference_mode()
+def test_wide_windows_in_fp32_are_left_to_torch_and_their_steps_are_not(library: ctypes.CDLL) -> None:
+    model = make_causal("fp32", width=1088, n_head=17)
+    found, wanted = run(NativeEngine(model, 2, library), [0, 3]), run(Engine(model, 2), [0, 3])
+    assert all(error_of(one, other) < TOLERANCES["fp32"] for one, other in zip(found, wanted, strict=True))
+
+
+@torch.inference_mode()
+def test_a_prompt_that_is_left_to_torch_has_all_its_threads(library: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_causal("fp32", width=96, n_head=3)
+    engine = NativeEngine(model, 1, library)
+    seen: list[int] = []
+    whole = model.prefill
+    monkeypatch.setattr(model, "prefill", lambda *given: (seen.append(torch.get_num_threads()), whole(*given))[1])
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with native.ONE_THREAD:
+            assert torch.get_num_threads() == 1 and native.ONE_THREAD.count_else() == 3
+            engine.prefill(model.embed(torch.arange(5)), 0, 0)
+            assert torch.get_num_threads() == 1
+        assert seen == [3] and torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_thread_that_begins_while_another_decodes_ends_with_all_threads() -> None:
+    before, seen = torch.get_num_threads(), list[int]()
+    torch.set_num_threads(3)
+
+    def begin() -> None:
+        with native.ONE_THREAD:
+            seen.append(torch.get_num_threads())
+        seen.append(torch.get_num_threads())
+
+    try:
+        with native.ONE_THREAD:
+            thread = threading.Thread(target=begin)
+            thread.start()
+            thread.join()
+        assert seen == [1, 3] and torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,119 @@
+"""Where things run: what "auto" means here, what can be asked for, and what is refused with a sentence."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bark_core.config import PARTS
+from bark_core.engine.runtime import DTYPES, Placement, Runtime, plan_placement
+from bark_core.errors import InvalidInput
+from bark_core.stages.run import Job, Randomness, drain, speak
+from bark_core.types import GenerateOptions
+from tests.checkpoints import random_states, tiny_config
+
+NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+
+
+def precisions(**given: Any) -> list[str]:
+    return [plan_placement(**given)[part].precision for part in PARTS]
+
+
+@NO_GPU
+def test_auto_without_a_gpu_is_the_cpu() -> None:
+    assert {place.device.type for place in plan_placement().values()} == {"cpu"}
+
+
+def test_one_precision_is_the_stages_and_a_mapping_is_each_parts_own() -> None:
+    assert precisions(device="cpu", precision="fp32") == ["fp32"] * 4
+    assert precisions(device="cpu", precision="bf16") == ["bf16", "bf16", "bf16", "fp32"]
+    assert precisions(device="cpu", precision="int8") == ["int8", "int8", "int8", "fp32"]
+    assert precisions(device="cpu", precision={"semantic": "fp32", "coarse": "int8", "fine": "bf16", "codec": "bf16"}) == ["fp32", "int8", "bf16", "bf16"]
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"device": "tpu"}, "device of 'tpu' was given; it must be auto, cpu, cuda or cuda:N"),
+        ({"device": "meta"}, "device of 'meta'"),
+        ({"device": "cpu", "precision": "fp8"}, "precision of 'fp8' was given; it must be one of auto, fp32"),
+        ({"device": "cpu", "precision": "fp16"}, "fp16 was asked for on a CPU"),
+        ({"device": "cpu", "precision": {"codec": "int8"}}, "int8 was asked for in codec"),
+        ({"device": {"text": "cpu"}}, "device was given for 'text'; the parts that can be named are semantic"),
+        ({"device": "cpu", "precision": {"voice": "fp32"}}, "precision was given for 'voice'"),
+    ],
+)
+def test_what_cannot_be_had_is_a_sentence(given: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InvalidInput, match=sentence):
+        plan_placement(**given)
+
+
+@NO_GPU
+def test_a_gpu_that_is_not_there_is_a_sentence() -> None:
+    with pytest.raises(InvalidInput, match="finds no CUDA device here; use cpu"):
+        plan_placement("cuda")
+
+
+@pytest.mark.parametrize("elsewhere", [("fine",), ("semantic", "coarse")])
+def test_parts_may_be_on_unlike_devices_and_the_kernel_runs_those_on_the_cpu(elsewhere: tuple[str, ...]) -> None:
+    config = tiny_config()
+    states = random_states(config)
+    # Without a GPU, the device that computes nothing stands for another one: loading must not try to run there what is not there.
+    places = {part: Placement(torch.device("meta"), "fp16") if part in elsewhere else Placement(torch.device("cpu"), "fp32") for part in PARTS}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        made = Runtime(config, states.__getitem__, places)
+    assert {part: next(made._models[part].parameters()).device.type for part in PARTS} == {part: place.device.type for part, place in places.items()}
+    assert (made._library is not None) == (Runtime(config, states.__getitem__, plan_placement("cpu", "fp32"))._library is not None)
+
+
+def test_weights_are_taken_as_they_are_and_cast_once() -> None:
+    config = tiny_config()
+    states = random_states(config)
+    exact = Runtime(config, states.__getitem__, plan_placement("cpu", "fp32"), plain=True)
+    assert exact.causal("coarse").wpe.weight.data_ptr() == states["coarse"]["wpe.weight"].data_ptr()
+    for precision in ("bf16", "int8"):
+        made = Runtime(config, states.__getitem__, plan_placement("cpu", precision), plain=True)
+        assert made.causal("semantic").wpe.weight.dtype == made.fine.wpe.weight.dtype == DTYPES[precision]
+        assert made.codec.codebooks.dtype == torch.float32
+    assert states["coarse"]["wte.weight"].dtype == torch.float32
+
+
+def test_token_tables_are_cast_row_by_row() -> None:
+    config = tiny_config()
+    states = random_states(config)
+    model = Runtime(config, states.__getitem__, plan_placement("cpu", "bf16"), plain=True).causal("semantic")
+    assert "wte.weight" not in model.state_dict()
+    ids = torch.tensor([[0, 3], [5, 1]])
+    assert torch.equal(model.embed(ids), states["semantic"]["wte.weight"].bfloat16()[ids])
+
+
+def test_an_engine_is_lent_to_one_run_at_a_time_and_kept_for_the_next() -> None:
+    config = tiny_config()
+    runtime = Runtime(config, random_states(config).__getitem__, plan_placement("cpu", "fp32"), plain=True)
+    with runtime.lend_engine("coarse", 2) as first, runtime.lend_engine("coarse", 2) as second:
+        assert first is not second
+    with runtime.lend_engine("coarse", 2) as again:
+        assert again in (first, second)
+    with runtime.lend_engine("coarse", 1) as other:
+        assert other.n_rows == 1
+
+
+def test_offloaded_parts_come_and_go_and_speak_the_same() -> None:
+    config = tiny_config()
+    states, placement = random_states(config), plan_placement("cpu", "fp32")
+    always, offloaded = (Runtime(config, states.__getitem__, placement, plain=True, offload=offload) for offload in (False, True))
+    job = Job("…", [3, 4, 5], None, Randomness(1))
+    options = GenerateOptions(seed=1, max_seconds=0.3)
+    one = drain(speak(always, [job], options))[0]
+    for _ in range(2):
+        other = drain(speak(offloaded, [Job("…", [3, 4, 5], None, Randomness(1))], options))[0]
+        assert np.array_equal(one.fine, other.fine) and np.array_equal(one.audio, other.audio)
+    for part in PARTS:
+        held = offloaded._models[part].state_dict()
+        assert {name: tensor.data_ptr() for name, tensor in held.items()} == {name: tensor.data_ptr() for name, tensor in offloaded._waiting[part].items()}
+    assert not any(offloaded._idle.values()) and not any(offloaded._users.values())

@@ -1,0 +1,247 @@
+"""Voices: names, files, and one sentence for each thing that can be wrong with them."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import tracemalloc
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bark_core.audio.wav import encode_wav
+from bark_core.config import BarkConfig
+from bark_core.errors import InvalidInput
+from bark_core.types import History
+from bark_core.voices.files import ARRAYS, pack_chunk, read_info
+from bark_core.voices.presets import LANGUAGES, PRESETS, find_preset, list_voices
+from bark_core.voices.voice import Voice, describe_voice, resolve_voice
+
+SHARED_VOICES = Path(__file__).resolve().parents[3] / "shared" / "voices"
+
+
+def make_arrays(n: int = 100, frames: int = 150) -> dict[str, Any]:
+    rng = np.random.default_rng(n)
+    return {
+        "semantic_prompt": rng.integers(0, 10_000, n),
+        "coarse_prompt": rng.integers(0, 1024, (2, frames)),
+        "fine_prompt": rng.integers(0, 1024, (8, frames)),
+    }
+
+
+def equal(one: History, other: dict[str, Any]) -> bool:
+    return all(np.array_equal(a, other[key]) for a, key in zip((one.semantic, one.coarse, one.fine), ARRAYS, strict=True))
+
+
+def test_there_are_271_presets() -> None:
+    assert len(set(PRESETS)) == len(PRESETS) == 271
+    assert len(LANGUAGES) == 13
+    assert {"announcer", "speaker_0", "speaker_9", "en_speaker_6", "v2/zh_speaker_9"} <= set(PRESETS)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint16])
+def test_npz_round_trip_in_every_type_that_occurs(tmp_path: Path, dtype: type) -> None:
+    arrays = make_arrays()
+    np.savez(tmp_path / "in.npz", **{key: array.astype(dtype) for key, array in arrays.items()})
+    voice = Voice.load(tmp_path / "in.npz")
+    assert equal(voice, arrays)
+    assert {array.dtype for array in voice.arrays().values()} == {np.dtype(np.int64)}
+    voice.save(tmp_path / "out.npz")
+    with np.load(tmp_path / "out.npz", allow_pickle=False) as file:
+        assert sorted(file.files) == sorted(ARRAYS)
+        assert all(np.array_equal(file[key], arrays[key]) for key in ARRAYS)
+
+
+def test_voice_from_a_dict_and_from_our_wav(tmp_path: Path) -> None:
+    arrays = make_arrays()
+    voice = Voice.load(arrays)
+    assert equal(voice, arrays)
+    settings = {"text": "Grüße ♪", "seed": 7}
+    (tmp_path / "speech.wav").write_bytes(encode_wav(np.zeros(100), 24_000, pack_chunk(voice, settings)))
+    assert equal(Voice.load(str(tmp_path / "speech.wav")), arrays)
+    info = read_info(tmp_path / "speech.wav")
+    assert info["text"] == "Grüße ♪" and info["seed"] == 7
+    assert info["arrays"] == {"semantic_prompt": [100], "coarse_prompt": [2, 150], "fine_prompt": [8, 150]}
+    assert pack_chunk(voice, settings) == pack_chunk(voice, settings)
+
+
+def _without(key: str) -> Callable[[dict[str, Any]], Any]:
+    return lambda arrays: arrays.pop(key)
+
+
+def _set(key: str, change: Callable[[np.ndarray], Any]) -> Callable[[dict[str, Any]], Any]:
+    return lambda arrays: arrays.update({key: change(arrays[key])})
+
+
+def _with(value: int) -> Callable[[np.ndarray], np.ndarray]:
+    def change(array: np.ndarray) -> np.ndarray:
+        array.flat[3] = value
+        return array
+
+    return change
+
+
+FAULTS = {
+    "no semantic": (_without("semantic_prompt"), "no array semantic_prompt"),
+    "no fine": (_without("fine_prompt"), "no array fine_prompt"),
+    "floats": (_set("semantic_prompt", lambda a: a.astype(np.float32)), "type float32; it must hold whole numbers"),
+    "text": (_set("fine_prompt", lambda a: np.array([["x"] * 4] * 8)), "must hold whole numbers"),
+    "2-D semantic": (_set("semantic_prompt", lambda a: a[None]), r"shape \(1, 100\); it must be \(n,\)"),
+    "1-D coarse": (_set("coarse_prompt", lambda a: a[0]), r"it must be \(2, frames\)"),
+    "3 coarse rows": (_set("coarse_prompt", lambda a: np.concatenate([a, a[:1]])), r"shape \(3, 150\)"),
+    "7 fine rows": (_set("fine_prompt", lambda a: a[:7]), r"it must be \(8, frames\)"),
+    "no frames": (_set("fine_prompt", lambda a: a[:, :0]), "too short"),
+    "one token": (_set("semantic_prompt", lambda a: a[:1]), "too short"),
+    "token 10000": (_set("semantic_prompt", _with(10_000)), "must lie in 0 to 9999"),
+    "negative": (_set("coarse_prompt", _with(-1)), "values from -1"),
+    "code 1024": (_set("fine_prompt", _with(1024)), "must lie in 0 to 1023"),
+    "huge unsigned": (_set("fine_prompt", lambda a: a.astype(np.uint64) + np.uint64(2**63)), "no token has"),
+    "half the coarse": (_set("coarse_prompt", lambda a: a[:, :75]), "75 coarse frames for 100 semantic tokens"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_fault_has_its_sentence_from_dict_and_file(tmp_path: Path, fault: str) -> None:
+    spoil, sentence = FAULTS[fault]
+    arrays = make_arrays()
+    spoil(arrays)
+    with pytest.raises(InvalidInput, match=sentence):
+        Voice.load(arrays)
+    path = tmp_path / "voice.npz"
+    np.savez(path, **arrays)
+    with pytest.raises(InvalidInput, match=sentence) as caught:
+        Voice.load(path)
+    assert "voice.npz" in str(caught.value)
+
+
+def test_pickles_are_refused_unread(tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> Any:
+            return (open, (str(tmp_path / "was_here"), "w"))
+
+    arrays = make_arrays()
+    np.savez(tmp_path / "v.npz", **{**arrays, "semantic_prompt": np.array([Bomb()], dtype=object)})
+    with pytest.raises(InvalidInput, match="pickled objects"):
+        Voice.load(tmp_path / "v.npz")
+    assert not (tmp_path / "was_here").exists()
+
+
+def _bomb(path: Path, header_shape: tuple[int, ...], n_bytes: int) -> None:
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, {"descr": "<i8", "fortran_order": False, "shape": header_shape})
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("semantic_prompt.npy", head.getvalue() + bytes(n_bytes))
+
+
+def test_zip_bombs_do_not_fill_memory(tmp_path: Path) -> None:
+    _bomb(tmp_path / "big.npz", (2**25,), 2**28)
+    _bomb(tmp_path / "liar.npz", (2**40,), 64)
+    assert (tmp_path / "big.npz").stat().st_size < 2**20
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidInput, match="unfolds to more than"):
+            Voice.load(tmp_path / "big.npz")
+        with pytest.raises(InvalidInput, match="claims the shape"):
+            Voice.load(tmp_path / "liar.npz")
+        assert tracemalloc.get_traced_memory()[1] < 64 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_damaged_files_are_sentences(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.npz"
+    np.savez_compressed(whole, **make_arrays())
+    data = whole.read_bytes()
+    bad = tmp_path / "bad.npz"
+    rng = np.random.default_rng(0)
+    refused = 0
+    for length in range(0, len(data), 37):
+        bad.write_bytes(data[:length])
+        with pytest.raises(InvalidInput, match=r"bad\.npz"):
+            Voice.load(bad)
+    for _ in range(200):
+        spoiled = bytearray(data)
+        for place in rng.integers(0, len(data), 8):
+            spoiled[place] = rng.integers(256)
+        bad.write_bytes(spoiled)
+        try:
+            Voice.load(bad)
+        except InvalidInput:
+            refused += 1
+    assert refused > 150
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [(b"", "neither an .npz"), (b"\x93NUMPY\x01\x00", "neither an .npz"), (b"PK\x03\x04" + bytes(40), "damaged or no .npz"), (b"RIFF", "not a WAV")],
+)
+def test_files_of_other_kinds(tmp_path: Path, content: bytes, sentence: str) -> None:
+    (tmp_path / "v.npz").write_bytes(content)
+    with pytest.raises(InvalidInput, match=sentence):
+        Voice.load(tmp_path / "v.npz")
+
+
+def test_missing_file_folder_and_unreadable_settings(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="There is no file"):
+        Voice.load(tmp_path / "none.npz")
+    with pytest.raises(InvalidInput, match="There is no file"):
+        Voice.load(tmp_path)
+    for settings in (json.dumps([1]), "{", "[" * 100_000):
+        np.savez(tmp_path / "v.npz", **make_arrays())
+        with zipfile.ZipFile(tmp_path / "v.npz", "a") as archive:
+            archive.writestr("settings.json", settings)
+        with pytest.raises(InvalidInput):
+            read_info(tmp_path / "v.npz")
+
+
+def test_names_are_found_with_either_slash_and_suggested_when_wrong(tmp_path: Path) -> None:
+    for name in ("announcer", "speaker_0", "v2/en_speaker_6", "v2/en_speaker_5"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Voice.load(make_arrays()).save(tmp_path / f"{name}.npz")
+    assert list_voices(tmp_path) == ("announcer", "speaker_0", "v2/en_speaker_5", "v2/en_speaker_6")
+    assert equal(Voice.preset("v2\\en_speaker_6", tmp_path), make_arrays())
+    assert equal(Voice.preset("v2/en_speaker_6", tmp_path), make_arrays())
+    with pytest.raises(InvalidInput, match=r"has no voice 'v2/en_speeker_6'; the closest of its 4: v2/en_speaker_6"):
+        Voice.preset("v2/en_speeker_6", tmp_path)
+    with pytest.raises(InvalidInput, match="one of Suno's presets, which .* does not have; the closest.*v2/en_speaker"):
+        Voice.preset("v2/en_speaker_7", tmp_path)
+    with pytest.raises(InvalidInput, match="has no voice"):
+        Voice.preset("../announcer", tmp_path)
+    with pytest.raises(InvalidInput, match="has no presets"):
+        find_preset("announcer", (), "this model")
+
+
+def test_resolving_takes_presets_paths_and_voices(tmp_path: Path) -> None:
+    arrays, config = make_arrays(), BarkConfig()
+    Voice.load(arrays).save(tmp_path / "v.npz")
+
+    def resolve(voice: Any) -> Voice | None:
+        return resolve_voice(voice, config, ("v2/a",), lambda name: arrays, "the model")
+
+    assert resolve(None) is None
+    for given in ("v2/a", "v2\\a", tmp_path / "v.npz", str(tmp_path / "v.npz"), Voice.load(arrays), History(*Voice.load(arrays).arrays().values())):
+        found = resolve(given)
+        assert found is not None and equal(found, arrays)
+    with pytest.raises(InvalidInput, match="A voice of type int"):
+        resolve(3)
+    assert describe_voice("v2\\a", Voice.load(arrays), ("v2/a",)) == "v2/a"
+    custom = describe_voice(tmp_path / "v.npz", Voice.load(arrays), ("v2/a",))
+    assert custom is not None and custom.startswith("custom:") and len(custom) == 23
+    assert describe_voice(None, None, ()) is None
+
+
+@pytest.mark.skipif(not SHARED_VOICES.is_dir(), reason="needs the presets of ../shared/voices")
+def test_real_presets_load(tmp_path: Path) -> None:
+    names = list_voices(SHARED_VOICES)
+    assert len(names) >= 5 and set(names) <= set(PRESETS)
+    for name in names:
+        voice = Voice.preset(name, SHARED_VOICES)
+        with np.load(SHARED_VOICES / f"{name}.npz", allow_pickle=False) as file:
+            assert all(np.array_equal(voice.arrays()[key], file[key]) for key in ARRAYS)
+    shutil.copy(SHARED_VOICES / "announcer.npz", tmp_path / "mine.npz")
+    assert len(Voice.load(tmp_path / "mine.npz").semantic) > 50
