@@ -1,16 +1,12 @@
 """The decoding step and the running of whole windows in C++: compiled once for this machine, called through ctypes.
 
-Reads its source files and writes a cache of what it compiled. Whether to trust it is runtime.py's decision.
+compile.py finds and makes the library. Whether to trust it is runtime.py's decision.
 """
 
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import os
-import platform
-import shutil
-import tempfile
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
@@ -21,6 +17,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from bark_core.engine.compile import NativeUnavailable, load_compiled
 from bark_core.engine.loop import Engine, Row
 from bark_core.model.cache import KVCache
 from bark_core.model.quantize import Int8Linear
@@ -28,12 +25,9 @@ from bark_core.model.transformer import Block, CausalGPT, FineGPT
 from bark_core.types import SamplingOptions
 
 SOURCES = ("kernel.cpp", "attend.hpp", "math.hpp", "pool.hpp", "tile.hpp", "window.hpp")
-FLAGS = ["-O3", "-std=c++20", "-pthread", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"]
+FLAGS = ["-O3", "-std=c++20", "-pthread", "-fopenmp-simd", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"]
 LEVEL_VARIABLE = "BARK_KERNEL_LEVEL"
 """Names the processor to compile for, as compilers name it (x86-64-v3); this machine's own where it is not set."""
-
-THREADING = ("-fopenmp", "-fopenmp-simd")
-"""With torch's own threads, which are found in the process; where they are not, without."""
 
 KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}
 HEAD_WIDTHS = (32, 64)
@@ -45,10 +39,6 @@ WINDOW_WIDTH = 64
 
 MAX_FP32_WINDOW_WIDTH = 1024
 """Longer products in fp32 are made in parts, which windows add up in their narrowing products only."""
-
-
-class NativeUnavailable(Exception):
-    """The compiled step cannot be had here, or not for this model; the message says why."""
 
 
 class _Linear(ctypes.Structure):
@@ -74,56 +64,14 @@ class _Model(ctypes.Structure):
 
 def load_library(cache: Path | None = None) -> ctypes.CDLL:
     """Return the compiled kernel, compiling it where this machine has not yet (some twenty seconds). Raises: NativeUnavailable."""
-    try:
-        try:
-            library = _load([*FLAGS, THREADING[0]], cache or _cache_folder())
-        except OSError:
-            library = _load([*FLAGS, THREADING[1]], cache or _cache_folder())
-    except Exception as error:  # a compiler can fail in any way that it likes
-        raise NativeUnavailable(f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200] if str(error).strip() else error!r}") from error
+    folder = Path(__file__).parent / "kernel"
+    flags = [f"-march={os.environ.get(LEVEL_VARIABLE) or 'native'}", *FLAGS]
+    library = load_compiled([folder / name for name in SOURCES], flags, cache)
     library.pool_make.restype = ctypes.c_void_p
     library.pool_make.argtypes = [ctypes.c_int]
     library.pool_free.argtypes = [ctypes.c_void_p]
     library.run_window.restype = ctypes.c_bool
     return library
-
-
-def _load(flags: list[str], cache: Path) -> ctypes.CDLL:
-    folder = Path(__file__).parent / "kernel"
-    flags = [f"-march={os.environ.get(LEVEL_VARIABLE) or 'native'}", *flags]
-    sources = b"".join((folder / name).read_bytes() for name in SOURCES)
-    key = hashlib.sha256(sources + " ".join(flags).encode() + _describe_cpu()).hexdigest()[:24]
-    target = cache / key / "bark_kernel.so"
-    if not target.is_file():
-        _compile(folder / SOURCES[0], target, flags)
-    return ctypes.CDLL(str(target))
-
-
-def _compile(source: Path, target: Path, flags: list[str]) -> None:
-    """Compile into a folder of our own, which takes its place when it is whole; so builds side by side, or killed ones, harm nobody."""
-    from torch.utils.cpp_extension import load  # slow to import, and needed once a machine
-
-    target.parent.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=".building-", dir=target.parent.parent))
-    try:
-        load(target.stem, [str(source)], extra_cflags=flags, build_directory=str(work), is_python_module=False)
-        target.parent.mkdir(exist_ok=True)
-        os.replace(next(work.glob("*.so")), target)  # the builder numbers a name that it has built before
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bark" / "kernels"
-
-
-def _describe_cpu() -> bytes:
-    """Return what decides whether a compiled kernel runs here, since a home folder may be shared by unlike machines."""
-    try:
-        lines = Path("/proc/cpuinfo").read_bytes().splitlines()
-        return next((line for line in lines if line.startswith((b"flags", b"Features"))), b"") + platform.machine().encode()
-    except OSError:
-        return f"{platform.machine()} {platform.processor()} {platform.node()}".encode()
 
 
 class _OneThread:

@@ -18,10 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from bark_core.config import PARTS, STAGES, BarkConfig
+from bark_core.engine.compile import NativeUnavailable
 from bark_core.engine.graphs import GraphEngine, GraphsUnavailable, check_graphs
 from bark_core.engine.loop import Engine
 from bark_core.engine.memory import release_pages, trim_heap
-from bark_core.engine.native import NativeEngine, NativeUnavailable, NativeWindows, load_library
+from bark_core.engine.native import NativeEngine, NativeWindows, load_library
 from bark_core.errors import InvalidInput
 from bark_core.model.codec import Codec
 from bark_core.model.quantize import Int8Linear, StoredEmbedding, quantize_linears
@@ -141,7 +142,7 @@ class Runtime:
             for stage in (each for each in on_cpu if each in CAUSAL):
                 _check_native(self.causal(stage), library, TOLERANCES[self.placement[stage].precision])
         except NativeUnavailable as error:
-            _warn_slow(f"{error}. A C++ compiler and the package ninja make it fast")
+            _warn_slow(str(error))
             return None
         return library
 

@@ -18,8 +18,9 @@ from torch import Tensor
 
 from bark_core.config import BarkConfig, CodecConfig, FineConfig, GPTConfig
 from bark_core.engine import native, runtime
+from bark_core.engine.compile import NativeUnavailable
 from bark_core.engine.loop import Engine
-from bark_core.engine.native import NativeEngine, NativeUnavailable, NativeWindows, load_library
+from bark_core.engine.native import NativeEngine, NativeWindows, load_library
 from bark_core.engine.runtime import Runtime, make_model, plan_placement
 from bark_core.model.quantize import Int8Linear, quantize_linears
 from bark_core.model.transformer import Block, CausalGPT, FineGPT

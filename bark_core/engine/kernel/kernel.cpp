@@ -2,7 +2,7 @@
 //
 // A step reads every weight once and can be no faster than memory allows; all else is arranged to hide behind that. Whoever
 // reads something is told what is read after it, so that memory never waits for threads to meet.
-// A plain C interface without torch's headers: native.py has torch's builder compile it and calls it through ctypes.
+// A plain C interface without torch's headers: compile.py compiles it, native.py calls it through ctypes.
 
 #include "attend.hpp"
 #include "math.hpp"
