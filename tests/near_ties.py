@@ -9,6 +9,7 @@ there. How many were let pass is counted. Where draws are few, `Draws.check_marg
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -107,13 +108,20 @@ class Guide:
     """Hands recorded draws to a computation that draws its own, and judges where they differ."""
 
     def __init__(self, draws: Draws, passed: list[str]) -> None:
-        self._indices, self._stops = iter(draws.indices), iter(draws.stops)
+        self._draws, self._n_settled = draws, 0
+        self._stops = iter(draws.stops)
         self._passed = passed
+
+    def peek(self, n: int) -> list[int]:
+        """Return the indices of at most `n` draws to come, as far as each is of one index."""
+        coming = self._draws.indices[self._n_settled : self._n_settled + n]
+        return [int(drawn) for drawn in itertools.takewhile(lambda drawn: drawn.numel() == 1, coming)]
 
     def settle(self, logits: Tensor, own: Tensor, redraw: Callable[[Tensor], Tensor]) -> Tensor:
         """Return the recorded indices (…,) in place of one's own, drawn from logits (…, V); `redraw` draws from others with the same noise."""
-        drawn = next(self._indices, None)
-        assert drawn is not None, "the recorded run made fewer draws"
+        assert self._n_settled < len(self._draws.indices), "the recorded run made fewer draws"
+        drawn = self._draws.indices[self._n_settled]
+        self._n_settled += 1
         if torch.equal(drawn, own):
             return own
         assert drawn.shape == own.shape, f"{tuple(drawn.shape)} indices were drawn where {tuple(own.shape)} are"
@@ -142,7 +150,7 @@ class Guide:
 
     def finish(self) -> None:
         """Raise AssertionError where the recorded run drew more."""
-        assert next(self._indices, None) is None, "the recorded run made more draws"
+        assert self._n_settled == len(self._draws.indices), "the recorded run made more draws"
 
 
 @contextmanager

@@ -247,6 +247,23 @@ def test_fine_is_greedy_at_zero(bark: Bark, passed: list[str]) -> None:
 REAL = ["announcer", "speaker_0", "en_speaker_6", "v2/en_speaker_6", "v2/de_speaker_3", "v2/zh_speaker_6", "v2/ja_speaker_2", "v2/zh_speaker_4"]
 
 
+@pytest.mark.parametrize("voice", ["none", "full"])
+def test_a_transcription_that_is_led_is_the_one_that_goes_step_by_step(bark: Bark, monkeypatch: pytest.MonkeyPatch, voice: str) -> None:
+    encoded(bark, monkeypatch)
+    with record_draws() as draws:
+        semantic = bark.generate_semantic("…", voice=make_voice(voice), seed=5, max_seconds=0.2)
+    alone = reference.semantic(CONFIG, STATES["semantic"], TEXT_IDS, make_voice(voice), generators(5)[0], max_seconds=0.2)
+    led = reference.semantic(CONFIG, STATES["semantic"], TEXT_IDS, make_voice(voice), generators(5)[0], Guide(draws, []), max_seconds=0.2)
+    draws.check_margins()
+    assert alone == led == semantic.tolist()
+    with record_draws() as draws:
+        codes = bark.generate_coarse(semantic[:7], voice=make_voice(voice), seed=5)
+    alone = reference.coarse(CONFIG, STATES["coarse"], semantic[:7].tolist(), make_voice(voice), generators(5)[0])
+    led = reference.coarse(CONFIG, STATES["coarse"], semantic[:7].tolist(), make_voice(voice), generators(5)[0], Guide(draws, []))
+    draws.check_margins()
+    assert alone.tolist() == led.tolist() == codes.tolist()
+
+
 @pytest.mark.parametrize("name", REAL)
 def test_real_presets_through_all_stages(bark: Bark, monkeypatch: pytest.MonkeyPatch, passed: list[str], real_voices: Path, name: str) -> None:
     encoded(bark, monkeypatch)
