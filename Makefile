@@ -20,6 +20,8 @@ export SPOKEN := $(value TEXT)
 export SEED VOICE
 
 BIN := $(VENV)/bin
+# Files side by side, a process for each core but no more than gains; the tests of a file share what is slow to make.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .PHONY: demo serve test quick lint schema clean
@@ -37,10 +39,10 @@ serve: $(VENV)/.serve schema
 		COG_PREDICT_TYPE_STUB=predict.py:Predictor $(BIN)/python -m cog.server.http --host 127.0.0.1
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 quick: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
