@@ -18,21 +18,26 @@ MIN_TEMPERATURE = 1e-3
 
 @dataclass(frozen=True)
 class SamplingOptions:
-    """How one stage draws: `temperature` 0 (greedy) or from 0.001 up, `top_k` from 1 up or None, `top_p` over 0 to 1 or None."""
+    """How one stage draws: `temperature` 0 (greedy) or from 0.001 up, `top_k` from 1 up or None, `top_p` over 0 to 1 or None.
+
+    Plain Python numbers once made, numpy's taken, too: they are written into every file that is spoken with them.
+    """
 
     temperature: float = 0.7
     top_k: int | None = None
     top_p: float | None = None
 
     def __post_init__(self) -> None:
-        if not _is_number(self.temperature) or not 0 <= self.temperature < math.inf:
+        if not _is_finite(self.temperature) or self.temperature < 0:
             raise InvalidInput(f"A temperature of {self.temperature!r} was given; it must be a number from 0 (greedy) up; 0.7 is usual.")
         if 0 < self.temperature < MIN_TEMPERATURE:
             raise InvalidInput(f"A temperature of {self.temperature!r} was given, which is too small to divide by; give 0 (greedy) or at least {MIN_TEMPERATURE}.")
-        if self.top_k is not None and (not _is_whole(self.top_k) or self.top_k < 1):
+        if self.top_k is not None and (not is_whole(self.top_k) or self.top_k < 1):
             raise InvalidInput(f"top_k was {self.top_k!r}; it must be a whole number from 1 up, or left out.")
-        if self.top_p is not None and (not _is_number(self.top_p) or not 0 < self.top_p <= 1):
+        if self.top_p is not None and (not _is_finite(self.top_p) or not 0 < self.top_p <= 1):
             raise InvalidInput(f"top_p was {self.top_p!r}; it must be a number above 0 and at most 1, or left out.")
+        _make_plain(self, float, "temperature", "top_p")
+        _make_plain(self, int, "top_k")
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class GenerateOptions:
     """Everything that shapes one generation besides text and voice.
 
     `seed`: 0 to 2**32 - 1. `min_eos_p`: over 0 to 1; semantic generation ends where the probability of its end reaches
-    it; None: only a drawn end stops. `max_seconds`: the longest speech to make, or None.
+    it; None: only a drawn end stops. `max_seconds`: the longest speech to make, or None. Plain Python numbers once made.
     """
 
     seed: int
@@ -52,15 +57,17 @@ class GenerateOptions:
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
-        if self.min_eos_p is not None and (not _is_number(self.min_eos_p) or not 0 < self.min_eos_p <= 1):
+        if self.min_eos_p is not None and (not _is_finite(self.min_eos_p) or not 0 < self.min_eos_p <= 1):
             raise InvalidInput(f"min_eos_p was {self.min_eos_p!r}; it must be a number above 0 and at most 1, or None for no early end.")
-        if self.max_seconds is not None and (not _is_number(self.max_seconds) or not 0 < self.max_seconds < math.inf):
+        if self.max_seconds is not None and (not _is_finite(self.max_seconds) or self.max_seconds <= 0):
             raise InvalidInput(f"max_seconds was {self.max_seconds!r}; it must be a number of seconds above 0, or None for no limit.")
+        _make_plain(self, int, "seed")
+        _make_plain(self, float, "min_eos_p", "max_seconds")
 
 
 def check_seed(seed: object) -> int:
     """Return the seed as an int. Raises: InvalidInput if it is not a whole number from 0 to 2**32 - 1."""
-    if not _is_whole(seed) or not 0 <= seed <= MAX_SEED:  # type: ignore[operator]
+    if not is_whole(seed) or not 0 <= seed <= MAX_SEED:  # type: ignore[operator]
         raise InvalidInput(f"A seed of {seed!r} was given; it must be a whole number from 0 to {MAX_SEED}, or left out for one drawn at random.")
     return int(seed)  # type: ignore[call-overload]
 
@@ -113,9 +120,23 @@ class Timings:
         return self.wall_s / self.audio_s if self.audio_s else math.inf
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool) and not math.isnan(value)
+def _make_plain(options: SamplingOptions | GenerateOptions, kind: type[int] | type[float], *names: str) -> None:
+    """Make Python's own numbers of some fields of frozen options, where they are not None."""
+    for name in names:
+        value = getattr(options, name)
+        if value is not None:
+            object.__setattr__(options, name, kind(value))
 
 
-def _is_whole(value: object) -> bool:
+def _is_finite(value: object) -> bool:
+    if not isinstance(value, (int, float, np.integer, np.floating)) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:  # a whole number of more digits than any float has
+        return False
+
+
+def is_whole(value: object) -> bool:
+    """Tell whether a value is a whole number, Python's or numpy's, and no truth value."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)

@@ -22,7 +22,7 @@ from bark_core.errors import InvalidInput
 from bark_core.speech.generation import Generation
 from bark_core.stages.run import Job, OnProgress, Randomness, Result, decode_audio, drain, speak, speak_coarse, speak_fine, speak_semantic
 from bark_core.text.wordpiece import TextEncoder
-from bark_core.types import GenerateOptions, History, SamplingOptions, check_seed, choose_seed
+from bark_core.types import GenerateOptions, History, SamplingOptions, check_seed, choose_seed, is_whole
 from bark_core.voices.voice import Voice, check_tokens, describe_voice, resolve_voice
 
 VoiceLike = str | os.PathLike[str] | History | Mapping[str, Any] | None
@@ -125,7 +125,7 @@ class Bark:
         """
         voices = _for_each(texts, voice, "voice")
         seeds = [choose_seed() if each is None else check_seed(each) for each in _for_each(texts, seed, "seed")]
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        if not is_whole(batch_size) or batch_size < 1:
             raise InvalidInput(f"batch_size was {batch_size!r}; it must be a whole number from 1 up.")
         options = GenerateOptions(
             seed=seeds[0],
@@ -136,7 +136,7 @@ class Bark:
             max_seconds=max_seconds,
         )
         jobs = [self._job(*each) for each in zip(texts, voices, seeds, strict=True)]
-        results = drain(speak(self.runtime, jobs, options, batch_size), on_progress)
+        results = drain(speak(self.runtime, jobs, options, int(batch_size)), on_progress)
         return [
             self._present(result, job, asked, replace(options, seed=own_seed))
             for result, job, asked, own_seed in zip(results, jobs, voices, seeds, strict=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import subprocess
 import sys
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 
 import bark_core
 from bark_core.errors import BarkError, CheckpointError, GenerationError, InvalidInput
-from bark_core.types import MAX_SEED, GenerateOptions, Timings, check_seed, choose_seed
+from bark_core.types import MAX_SEED, GenerateOptions, SamplingOptions, Timings, check_seed, choose_seed
 
 
 def test_seeds() -> None:
@@ -26,6 +28,20 @@ def test_seeds() -> None:
 def test_options_out_of_range(given: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput):
         GenerateOptions(**{"seed": 0, **given})
+
+
+def test_options_are_plain_numbers_once_made() -> None:
+    sampling = SamplingOptions(np.float32(0.5), np.int64(50), np.float16(0.75))  # pyright: ignore[reportArgumentType]
+    options = GenerateOptions(np.uint32(7), sampling, min_eos_p=np.float64(0.25), max_seconds=np.int32(3))  # pyright: ignore[reportArgumentType]
+    assert json.loads(json.dumps(dataclasses.asdict(options)))["semantic"] == {"temperature": 0.5, "top_k": 50, "top_p": 0.75}
+    assert [type(value) for value in (options.seed, options.min_eos_p, options.max_seconds)] == [int, float, float]
+    assert type(SamplingOptions(1).temperature) is float
+
+
+@pytest.mark.parametrize("value", [10**400, np.longdouble("1e400"), np.float32("nan"), np.bool_(True), float("inf")])
+def test_what_no_float_can_hold_is_no_temperature(value: Any) -> None:
+    with pytest.raises(InvalidInput, match="it must be a number from 0"):
+        SamplingOptions(temperature=value)
 
 
 def test_real_time_factor() -> None:

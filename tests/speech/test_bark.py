@@ -155,6 +155,14 @@ def test_a_wav_says_how_to_make_it_again(bark: Bark, tmp_path: Path) -> None:
     assert again.to_wav() == made.to_wav()
 
 
+def test_numbers_of_numpy_are_numbers(bark: Bark, tmp_path: Path) -> None:
+    plain = bark.generate_batch(["Hello."], seed=5, top_k=50, text_temp=0.5, max_seconds=0.5, batch_size=2)[0]
+    numbers: dict[str, Any] = {"seed": np.int64(5), "top_k": np.int64(50), "text_temp": np.float32(0.5), "max_seconds": np.float64(0.5)}
+    made = bark.generate_batch(["Hello."], batch_size=np.int64(2), **numbers)[0]  # pyright: ignore[reportArgumentType]
+    assert same(made, plain)
+    assert made.save(tmp_path / "numpy.wav").read_bytes() == plain.to_wav()
+
+
 def test_only_wav_names_are_taken_and_too_short_speech_is_no_voice(bark: Bark, tmp_path: Path) -> None:
     made = bark.generate("Hi.", seed=1, max_seconds=0.05)
     with pytest.raises(InvalidInput, match=r"does not end in \.wav"):
