@@ -19,17 +19,20 @@ CORE = ROOT / "bark_core"
 # Packages from outside, and the only files that may know them. What is not named here is imported nowhere in bark_core.
 PACKAGES = {
     "encodec": {"model/codec"},
+    "httpx": {"gateway/app"},
     "huggingface_hub": {"checkpoint/fetch"},
     "safetensors": {"checkpoint/convert", "checkpoint/tensorfiles"},
     "scipy": {"audio/wav", "engine/sampling"},
+    "starlette": {"gateway/app"},
     "tokenizers": {"text/wordpiece"},
     "tqdm": {"speech/progress"},
+    "uvicorn": {"gateway/serve"},
     "numpy": {"*"},
     "torch": {"*"},
 }
 
 # Rooms that serve without a model know no torch.
-WITHOUT_TORCH = {"text", "audio", "voices", "cli"}
+WITHOUT_TORCH = {"text", "audio", "voices", "gateway", "cli"}
 
 MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_PREDICT_LINES = 350, 60, 150
 
