@@ -38,6 +38,18 @@ def encode_wav(audio: np.ndarray, sample_rate_hz: int, chunk: bytes | None = Non
     return bytes(whole)
 
 
+def finish_wav(file: BinaryIO, n_samples: int, chunk: bytes | None = None) -> None:
+    """End a WAV that was begun as one of no samples and grew by `n_samples` of 16 bits: append `chunk`, set its sizes."""
+    if chunk is not None:
+        file.write(CHUNK_ID + struct.pack("<I", len(chunk)) + chunk + b"\0" * (len(chunk) % 2))
+    size = file.tell()
+    file.seek(4)
+    file.write(struct.pack("<I", size - 8))
+    file.seek(40)
+    file.write(struct.pack("<I", 2 * n_samples))
+    file.seek(size)
+
+
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> Path:
     """Write a file whole or not at all: under a temporary name in its folder, then renamed.
 
@@ -51,7 +63,9 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> Path:
             file.write(data)
         os.replace(temporary, path)
     except OSError as error:
-        raise InvalidInput(f"{path} cannot be written: {error.strerror or error}. Give a path in a folder that exists and is writable.") from error
+        raise InvalidInput(
+            f"{path} cannot be written: {error.strerror or error}. Give a path in a folder that exists and is writable."
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
     return path
