@@ -1,4 +1,4 @@
-"""The decoding step and the running of whole windows in C++: compiled once for this machine, called through ctypes.
+"""The decoding step and windows (prompts, the fine stage) in C++: compiled once for this machine, called through ctypes.
 
 compile.py finds and makes the library. Whether to trust it is runtime.py's decision.
 """
@@ -24,7 +24,7 @@ from bark_core.model.quantize import Int8Linear
 from bark_core.model.transformer import Block, CausalGPT, FineGPT
 from bark_core.types import SamplingOptions
 
-SOURCES = ("kernel.cpp", "attend.hpp", "math.hpp", "pool.hpp", "tile.hpp", "window.hpp")
+SOURCES = ("kernel.cpp", "attention.hpp", "gemm.hpp", "math.hpp", "thread_pool.hpp", "window.hpp")
 FLAGS = ["-O3", "-std=c++20", "-pthread", "-fopenmp-simd", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"]
 LEVEL_VARIABLE = "BARK_KERNEL_LEVEL"
 """Names the processor to compile for, as compilers name it (x86-64-v3); this machine's own where it is not set."""
@@ -32,13 +32,13 @@ LEVEL_VARIABLE = "BARK_KERNEL_LEVEL"
 KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}
 HEAD_WIDTHS = (32, 64)
 MAX_INPUTS = 8192
-"""More inputs than this to one product could overflow the whole-number sums of 8-bit weights."""
+"""More inputs than this could overflow the int32 sums of 8-bit weights."""
 
 WINDOW_WIDTH = 64
-"""What the width of a model whose windows the kernel runs is a multiple of."""
+"""The width of a model whose windows the kernel runs is a multiple of this."""
 
 MAX_FP32_WINDOW_WIDTH = 1024
-"""Longer products in fp32 are made in parts, which windows add up in their narrowing products only."""
+"""Deeper fp32 products are split into partial sums, which windows support for mlp_down only."""
 
 
 class _Linear(ctypes.Structure):
@@ -48,7 +48,7 @@ class _Linear(ctypes.Structure):
 class _Layer(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("norm1_weight", "norm1_bias", "norm2_weight", "norm2_bias")),
-        *((name, _Linear) for name in ("qkv", "project", "widen", "narrow")),
+        *((name, _Linear) for name in ("qkv", "attn_out", "mlp_up", "mlp_down")),
     )
 
 
@@ -117,11 +117,11 @@ ONE_THREAD = _OneThread()
 """One for all engines, since torch's number of threads is the process's."""
 
 
-class _Described:
-    """A model as the kernel reads it, the memory that it is told of, and the threads that it runs on."""
+class _NativeModel:
+    """A model's description for the kernel, the tensors whose addresses it holds, and the thread pool that it runs on."""
 
     def __init__(self, model: CausalGPT | FineGPT, keys: Tensor, values: Tensor, library: ctypes.CDLL) -> None:
-        """`keys` and `values` (L, B, T, C) are where it keeps them. Raises: NativeUnavailable for a model that the kernel was not written for."""
+        """`keys` and `values` (L, B, T, C): the cache. Raises: NativeUnavailable for a model that the kernel was not written for."""
         config, weight = model.config, model.wpe.weight
         if weight.device.type != "cpu" or weight.dtype not in KINDS:
             raise NativeUnavailable(f"the kernel runs on CPUs in fp32, bf16 and int8, not on {weight.device} in {weight.dtype}")
@@ -140,16 +140,16 @@ class _Described:
             layers, keys.data_ptr(), values.data_ptr(), keys.stride(0), keys.stride(1),
         ))  # fmt: skip
 
-    def run_window(self, x: Tensor, start: int, row: int, first: int, causal: bool, whole: bool = False) -> Tensor | None:
+    def run_window(self, x: Tensor, start: int, row: int, first: int, causal: bool, int8_acts: bool = False) -> Tensor | None:
         """Feed (T, C) at positions start … of a row; return the normed hidden states of those from the first-th on, (T − first, C).
 
-        `whole`: 8-bit weights meet activations of 8 bits. None where this processor, or this width, is better left to torch.
+        `int8_acts`: 8-bit weights × 8-bit activations, not 16-bit ones. None where the kernel lacks this processor or width, and torch runs it.
         """
         if self.width % WINDOW_WIDTH or (self._is_fp32 and self.width > MAX_FP32_WINDOW_WIDTH):
             return None
         x = x.float().contiguous()
         hidden = torch.empty(len(x) - first, self.width)
-        done = self._library.run_window(self.pool, self.model, whole, len(x), start, row, causal, first, _address(x), _address(hidden))
+        done = self._library.run_window(self.pool, self.model, int8_acts, len(x), start, row, causal, first, _address(x), _address(hidden))
         return hidden if done else None
 
     def _layer(self, block: Block) -> _Layer:
@@ -177,11 +177,11 @@ class NativeEngine(Engine):
         """As `Engine`. Raises: NativeUnavailable for a model that the kernel was not written for."""
         super().__init__(model, n_rows, n_positions)
         self._library = library
-        self._described = _Described(model, self.cache.keys, self.cache.values, library)
+        self._native = _NativeModel(model, self.cache.keys, self.cache.values, library)
 
     def prefill(self, x: Tensor, slot: int, start: int) -> Tensor:
         placed = x + self.model.wpe.weight[start : start + len(x)]
-        hidden = self._described.run_window(placed, start, slot, len(x) - 1, causal=True)
+        hidden = self._native.run_window(placed, start, slot, len(x) - 1, causal=True)
         if hidden is None:
             with ONE_THREAD.lifted():
                 hidden = super().prefill(x, slot, start)
@@ -191,8 +191,8 @@ class NativeEngine(Engine):
         n_rows = len(tokens)
         where = torch.tensor(positions)
         x = (self.model.embed(torch.tensor(tokens)) + self.model.wpe(where)).float().contiguous()
-        hidden = torch.empty(n_rows, self._described.width)
-        self._library.decode_step(self._described.pool, self._described.model, n_rows, _address(x), _address(where), _address(hidden))
+        hidden = torch.empty(n_rows, self._native.width)
+        self._library.decode_step(self._native.pool, self._native.model, n_rows, _address(x), _address(where), _address(hidden))
         return hidden
 
     def head(self, hidden: Tensor, first: int, count: int) -> Tensor:
@@ -201,7 +201,7 @@ class NativeEngine(Engine):
         out = torch.empty(len(hidden), count)
         linear = _Linear(weight.data_ptr(), None, None)
         self._library.multiply_rows(
-            self._described.pool, KINDS[weight.dtype], ctypes.byref(linear), len(hidden), hidden.shape[1], count, _address(hidden), _address(out)
+            self._native.pool, KINDS[weight.dtype], ctypes.byref(linear), len(hidden), hidden.shape[1], count, _address(hidden), _address(out)
         )
         return out
 
@@ -214,19 +214,19 @@ class NativeEngine(Engine):
 class NativeWindows:
     """The fine model's blocks in the compiled kernel. May be called from several threads, one after the other."""
 
-    def __init__(self, model: FineGPT, library: ctypes.CDLL, whole: bool = False) -> None:
-        """`whole`: as in `run_window`. Raises: NativeUnavailable for a model that the kernel was not written for, or a processor."""
+    def __init__(self, model: FineGPT, library: ctypes.CDLL, int8_acts: bool = False) -> None:
+        """`int8_acts`: as in `run_window`. Raises: NativeUnavailable for a model that the kernel was not written for, or a processor."""
         config, dtype = model.config, model.wpe.weight.dtype
         self._cache = KVCache(1, 1, config.block_size, config.n_embd, dtype, "cpu")  # one layer's, for each in turn
-        self._described = _Described(model, self._cache.keys.expand(config.n_layer, -1, -1, -1), self._cache.values, library)
-        self.whole, self._lock = whole, threading.Lock()
-        if self._described.run_window(torch.zeros(1, config.n_embd), 0, 0, 0, False, whole) is None:
+        self._native = _NativeModel(model, self._cache.keys.expand(config.n_layer, -1, -1, -1), self._cache.values, library)
+        self.int8_acts, self._lock = int8_acts, threading.Lock()
+        if self._native.run_window(torch.zeros(1, config.n_embd), 0, 0, 0, False, int8_acts) is None:
             raise NativeUnavailable("the kernel runs windows of widths in steps of 64, and on processors with AVX-512 and without AMX")
 
     def __call__(self, x: Tensor, first: int) -> Tensor:
         """Run embeddings with positions (B, T, C); return the normed hidden states at first … T − 1, (B, T − first, C) float32."""
         with self._lock:
-            made = [self._described.run_window(row, 0, 0, first, False, self.whole) for row in x]
+            made = [self._native.run_window(row, 0, 0, first, False, self.int8_acts) for row in x]
         return torch.stack(cast("list[Tensor]", made))
 
 

@@ -38,8 +38,8 @@ TOLERANCES = {"fp32": 1e-4, "bf16": 0.05, "int8": 0.05}
 """How far the compiled step's hidden states may be from torch's, relative to their size. Ten times what rounding does."""
 
 
-WHOLE_TOLERANCE = 3
-"""How many times what 16-bit activations err by those of 8 bits may."""
+INT8_ACTS_TOLERANCE = 3
+"""How many times the error of 16-bit activations that of 8-bit ones may be, for 8-bit ones to be used."""
 
 
 @dataclass(frozen=True)
@@ -253,7 +253,7 @@ def _check_native(model: CausalGPT, library: ctypes.CDLL, tolerance: float) -> N
 def _speed_up_fine(model: FineGPT, library: ctypes.CDLL, tolerance: float) -> None:
     """Let the kernel run the fine stage's windows where it can, and where that gives what torch gives.
 
-    8-bit weights meet activations of 8 bits where these weights hardly mind, which no one can know before; else of 16.
+    8-bit weights take 8-bit activations where this costs little accuracy, which depends on the weights and is measured; else 16-bit ones.
     """
     n_positions, config = min(model.config.block_size, 96), model.config
     codes = torch.arange(n_positions * config.n_codes_total).reshape(n_positions, -1) * 37 % config.output_vocab_size
@@ -261,14 +261,14 @@ def _speed_up_fine(model: FineGPT, library: ctypes.CDLL, tolerance: float) -> No
     is_int8 = any(isinstance(module, Int8Linear) for module in model.modules())
     plain = model.run_in_torch(x, 0).float()
     try:
-        made = [NativeWindows(model, library, whole) for whole in ((False, True) if is_int8 else (False,))]
+        made = [NativeWindows(model, library, int8_acts) for int8_acts in ((False, True) if is_int8 else (False,))]
     except NativeUnavailable:
         return  # a model or a processor that torch does as well
     errors = [float((windows(x, 0) - plain).norm() / plain.norm()) for windows in made]
     if not errors[0] <= tolerance:
         _warn_slow(f"the kernel's windows are off by {errors[0]:.1e} of their size", "The fine stage runs", "somewhat")
         return
-    model.run_blocks = made[-1] if errors[-1] <= min(tolerance, WHOLE_TOLERANCE * errors[0]) else made[0]
+    model.run_blocks = made[-1] if errors[-1] <= min(tolerance, INT8_ACTS_TOLERANCE * errors[0]) else made[0]
 
 
 def _build(config: BarkConfig, part: str, state: Mapping[str, Tensor], placement: Placement, offload: bool) -> nn.Module:

@@ -129,7 +129,7 @@ def engine_of(made: Runtime) -> type[Engine]:
 
 @torch.inference_mode()
 @pytest.mark.parametrize("precision", TOLERANCES)
-def test_looking_back_over_several_blocks_finds_the_same(library: ctypes.CDLL, precision: str) -> None:
+def test_attention_over_several_blocks_gives_the_same(library: ctypes.CDLL, precision: str) -> None:
     model = make_causal(precision)
     lengths = [62, 63, 64, 127, 128, 140]  # a block is 64 positions
     generator = torch.Generator().manual_seed(9)
@@ -157,9 +157,9 @@ def make_fine(precision: str, width: int, n_head: int, bias: bool = False) -> Fi
     return model if precision == "fp32" else model.bfloat16()
 
 
-def make_windows(model: FineGPT, library: ctypes.CDLL, whole: bool = False) -> NativeWindows:
+def make_windows(model: FineGPT, library: ctypes.CDLL, int8_acts: bool = False) -> NativeWindows:
     try:
-        return NativeWindows(model, library, whole)
+        return NativeWindows(model, library, int8_acts)
     except NativeUnavailable as error:
         pytest.skip(str(error))
 
@@ -175,8 +175,8 @@ def test_windows_give_what_torch_gives(
     model = make_fine(precision, width, n_head, bias)
     x = torch.randn(n_rows, length, width).to(model.wpe.weight.dtype)
     plain = model.run_in_torch(x, first).float()
-    for whole in (False, True) if precision == "int8" else (False,):
-        windows = make_windows(model, library, whole)
+    for int8_acts in (False, True) if precision == "int8" else (False,):
+        windows = make_windows(model, library, int8_acts)
         found = windows(x, first)
         assert found.shape == plain.shape and error_of(found, plain) < TOLERANCES[precision]
         assert torch.equal(windows(x[-1:], first)[0], found[-1])
@@ -214,7 +214,7 @@ def test_activations_of_eight_bits_are_used_only_where_they_are_good_enough(libr
     norm.weight[0] *= 1000
     runtime._speed_up_fine(model, library, 0.05)
     chosen.append(model.run_blocks)
-    assert [cast(NativeWindows, each).whole for each in chosen] == [True, False]
+    assert [cast(NativeWindows, each).int8_acts for each in chosen] == [True, False]
 
 
 @pytest.mark.usefixtures("library")
@@ -262,8 +262,8 @@ def test_a_prompt_that_is_left_to_torch_has_all_its_threads(library: ctypes.CDLL
     model = make_causal("fp32", width=96, n_head=3)
     engine = NativeEngine(model, 1, library)
     seen: list[int] = []
-    whole = model.prefill
-    monkeypatch.setattr(model, "prefill", lambda *given: (seen.append(torch.get_num_threads()), whole(*given))[1])
+    original = model.prefill
+    monkeypatch.setattr(model, "prefill", lambda *given: (seen.append(torch.get_num_threads()), original(*given))[1])
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:

@@ -1,4 +1,4 @@
-// Threads that share a call, and how they share what there is to do.
+// A thread pool with a barrier, and the static partition of work among its threads.
 
 #pragma once
 
@@ -8,14 +8,14 @@
 #include <thread>
 #include <vector>
 
-// Threads that share a call. One that waits spins for a moment, since the others are mostly about to come, and then
-// sleeps: on a busy machine whoever is waited for may not be running at all.
-class Pool {
+// Threads that run one function together. Waiting threads spin briefly, since the others are usually about to arrive, and
+// then sleep: on a busy machine the thread waited for may not be scheduled.
+class ThreadPool {
   public:
-    explicit Pool(int n) : n(n) {
+    explicit ThreadPool(int n) : n(n) {
         for (int i = 1; i < n; i++) threads.emplace_back([this, i] { serve(i); });
     }
-    ~Pool() {
+    ~ThreadPool() {
         stopping = true;
         advance(call);
         for (auto &thread : threads) thread.join();
@@ -24,10 +24,10 @@ class Pool {
         task = &work;
         advance(call);
         work(0);
-        meet();
+        barrier();
     }
-    // Wait until every thread of this call has come here.
-    void meet() {
+    // Wait until every thread of this call has arrived.
+    void barrier() {
         const int now = phase.load(std::memory_order_acquire);
         if (arrived.fetch_add(1, std::memory_order_acq_rel) == n - 1) {
             arrived.store(0, std::memory_order_relaxed);
@@ -58,7 +58,7 @@ class Pool {
             await(call, seen);
             if (stopping) return;
             (*task)(index);
-            meet();
+            barrier();
         }
     }
     std::vector<std::thread> threads;
@@ -69,8 +69,8 @@ class Pool {
 
 struct Range { int first, last; };
 
-// One thread's share of n things in units that are not torn.
-Range share(int n, int unit, int thread, int n_threads) {
+// This thread's part of 0 … n − 1, a multiple of `unit`.
+Range split_range(int n, int unit, int thread, int n_threads) {
     const int64_t units = n / unit;
     return {int(units * thread / n_threads) * unit, int(units * (thread + 1) / n_threads) * unit};
 }
