@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -97,11 +98,48 @@ class AudioChunk:
 
 @dataclass(frozen=True)
 class Utterance:
-    """A text short enough to be spoken at once, whose voice it takes and the silence after it."""
+    """A text short enough to be spoken at once, where in the script it stands, and, once spoken, when it sounds.
+
+    `voice`: whatever the script's caller gave for its speaker; None: the voice of the whole. `pause_after_s`, and for
+    the first one `pause_before_s`: silence beside it. `speaker`: the name of its line, if any. `line`, from 1: where it begins.
+    `paragraph`, from 0. `heading`: the last heading at or above it. `start_s`, `end_s`, `seed`, `n_takes`: after speaking.
+    """
 
     text: str
-    voice: str | History | None = None
+    voice: Any = None
     pause_after_s: float = 0.0
+    pause_before_s: float = 0.0
+    speaker: str | None = None
+    line: int = 1
+    paragraph: int = 0
+    heading: str | None = None
+    start_s: float | None = None
+    end_s: float | None = None
+    seed: int | None = None
+    n_takes: int = 0
+
+
+MAX_PAUSE_S = 60.0
+"""The longest silence that one place of a script may have."""
+
+
+@dataclass(frozen=True)
+class Pauses:
+    """The silence between utterances, each from 0 to 60 s, where the script marks no other.
+
+    `clause_s` stands where a sentence had to be cut at a comma or its like; where it had to be cut between words there is none.
+    """
+
+    sentence_s: float = 0.25
+    speaker_s: float = 0.5
+    paragraph_s: float = 0.8
+    clause_s: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("sentence_s", "speaker_s", "paragraph_s", "clause_s"):
+            value = getattr(self, name)
+            if not _is_number(value) or not 0 <= value <= MAX_PAUSE_S:
+                raise InvalidInput(f"{name} was {value!r}; a pause must be a number of seconds from 0 to {MAX_PAUSE_S:g}.")
 
 
 @dataclass

@@ -1,3 +1,3 @@
-"""Text into what the semantic stage reads. Knows no models and no tensors."""
+"""Texts into utterances, and into what the semantic stage reads. Knows no models and no tensors."""
 
-__all__ = ["wordpiece"]
+__all__ = ["duration", "script", "sentences", "wordpiece"]

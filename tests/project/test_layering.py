@@ -22,6 +22,7 @@ PACKAGES = {
     "httpx": {"gateway/app"},
     "huggingface_hub": {"checkpoint/fetch"},
     "safetensors": {"checkpoint/convert", "checkpoint/tensorfiles"},
+    "sentencex": {"text/sentences"},
     "pyloudnorm": {"audio/loudness"},
     "python_stretch": {"audio/speed"},
     "scipy": {"audio/samples", "audio/wav", "engine/sampling"},
