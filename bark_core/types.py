@@ -138,8 +138,9 @@ class Pauses:
     def __post_init__(self) -> None:
         for name in ("sentence_s", "speaker_s", "paragraph_s", "clause_s"):
             value = getattr(self, name)
-            if not is_number(value) or not 0 <= value <= MAX_PAUSE_S:
+            if not _is_finite(value) or not 0 <= value <= MAX_PAUSE_S:
                 raise InvalidInput(f"{name} was {value!r}; a pause must be a number of seconds from 0 to {MAX_PAUSE_S:g}.")
+        _make_plain(self, float, "sentence_s", "speaker_s", "paragraph_s", "clause_s")
 
 
 @dataclass
