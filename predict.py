@@ -9,13 +9,14 @@ import os
 import secrets
 import tempfile
 import traceback
+import warnings
 from contextlib import suppress
 from pathlib import Path as LocalPath
 
 import numpy as np
 from cog import BasePredictor, Input, Path
 
-from bark_core import Bark, BarkError, Generation, GenerationError, InvalidInput
+from bark_core import Bark, BarkError, BarkWarning, Generation, GenerationError, InvalidInput
 from bark_core.speech.progress import ProgressBar
 from bark_core.types import choose_seed
 
@@ -71,6 +72,7 @@ class Predictor(BasePredictor):
         # A folder of this process's own, which goes with it: the server never deletes what it has sent.
         self.folder = tempfile.TemporaryDirectory(prefix="bark-")
         self.output: LocalPath | None = None
+        warnings.simplefilter("ignore", BarkWarning)  # each prediction prints its own
         warm_up(self.bark)
         print(f"{self.bark.name} is ready; its voices: {describe(self.bark.voices)}.")
 
@@ -137,7 +139,9 @@ class Predictor(BasePredictor):
             self.output.unlink(missing_ok=True)
 
     def record(self, generation: Generation) -> None:
-        """Report what the generation took, as plain numbers: the server takes no others."""
+        """Report what the generation took, as plain numbers (the server takes no others), and what there is to note."""
+        for note in generation.notes:
+            print(f"Note: {note}")
         timings = generation.timings
         for stage, seconds in timings.seconds.items():
             self.record_metric(f"{stage}_seconds", float(seconds))
@@ -145,6 +149,7 @@ class Predictor(BasePredictor):
             self.record_metric(f"{stage}_tokens", int(count))
         self.record_metric("audio_seconds", float(timings.audio_s))
         self.record_metric("real_time_factor", float(timings.rtf))
+        self.record_metric("reached_ceiling", generation.reached_ceiling)
         self.record_metric("seed", int(generation.seed))
 
 

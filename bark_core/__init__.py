@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bark_core.config import SAMPLE_RATE, BarkConfig
-    from bark_core.errors import BarkError, CheckpointError, GenerationError, InvalidInput
+    from bark_core.errors import BarkError, BarkWarning, CheckpointError, GenerationError, InvalidInput
     from bark_core.speech.bark import Bark
     from bark_core.speech.generation import Generation
     from bark_core.types import AudioChunk, Timings, Utterance
@@ -21,6 +21,7 @@ _HOMES = {
     "Bark": "speech.bark",
     "BarkConfig": "config",
     "BarkError": "errors",
+    "BarkWarning": "errors",
     "CheckpointError": "errors",
     "Generation": "speech.generation",
     "GenerationError": "errors",
@@ -39,6 +40,7 @@ __all__ = [
     "Bark",
     "BarkConfig",
     "BarkError",
+    "BarkWarning",
     "CheckpointError",
     "Generation",
     "GenerationError",

@@ -1,4 +1,4 @@
-"""The errors a caller may see. Each message is a sentence: what was given, what is allowed, what to do."""
+"""The errors and the warning that a caller may see. Each message is a sentence: what was given, what is allowed, what to do."""
 
 
 class BarkError(Exception):
@@ -15,3 +15,7 @@ class CheckpointError(BarkError, RuntimeError):
 
 class GenerationError(BarkError, RuntimeError):
     """A generation that was asked for correctly and still gave nothing."""
+
+
+class BarkWarning(UserWarning):
+    """A note on what was spoken, told as a Python warning; `Generation.notes` holds the same sentence."""

@@ -20,6 +20,7 @@ from bark_core.config import BarkConfig
 from bark_core.engine.runtime import Runtime, plan_placement
 from bark_core.errors import InvalidInput
 from bark_core.speech.generation import Generation
+from bark_core.speech.notes import drain_noting
 from bark_core.stages.run import Job, OnProgress, Randomness, Result, decode_audio, drain, speak, speak_coarse, speak_fine, speak_semantic
 from bark_core.text.wordpiece import TextEncoder
 from bark_core.types import GenerateOptions, History, SamplingOptions, check_seed, choose_seed, is_whole
@@ -97,6 +98,7 @@ class Bark:
         `voice`: a preset of this checkpoint, a path to an .npz or to a WAV of ours, a Voice or a dict of its arrays, or
         None for any. `seed`: 0 to 2**32 - 1, chosen and reported where None; in fp32 on a CPU it draws the original's
         tokens. Temperatures from 0 (greedy) up. `top_k` and `top_p` filter the semantic and coarse stages. `max_seconds` bounds the speech.
+        Warns: BarkWarning for whatever the generation's `notes` hold.
         Raises: InvalidInput for anything out of range, GenerationError where the model would not begin to speak.
         """
         return self.generate_batch(
@@ -136,7 +138,7 @@ class Bark:
             max_seconds=max_seconds,
         )
         jobs = [self._job(*each) for each in zip(texts, voices, seeds, strict=True)]
-        results = drain(speak(self.runtime, jobs, options, int(batch_size)), on_progress)
+        results = drain_noting(speak(self.runtime, jobs, options, int(batch_size)), jobs, on_progress)
         return [
             self._present(result, job, asked, replace(options, seed=own_seed))
             for result, job, asked, own_seed in zip(results, jobs, voices, seeds, strict=True)
@@ -157,11 +159,12 @@ class Bark:
         """Return the semantic tokens of a text, (S,) int64, 49.9 a second.
 
         A torch.Generator as `seed` goes on where it stands: the same one handed to the three stages in turn draws what
-        `generate` draws with its seed. Raises: as `generate`.
+        `generate` draws with its seed. Warns and raises: as `generate`.
         """
         sampling = SamplingOptions(temperature, top_k, top_p)
         options = GenerateOptions(seed=0, semantic=sampling, min_eos_p=min_eos_p, max_seconds=max_seconds)
-        return drain(speak_semantic(self.runtime, [self._job(text, voice, seed)], options), on_progress)[0]
+        jobs = [self._job(text, voice, seed)]
+        return drain_noting(speak_semantic(self.runtime, jobs, options), jobs, on_progress)[0]
 
     def generate_coarse(
         self,
@@ -195,7 +198,7 @@ class Bark:
         return drain(decode_audio(self.runtime, [check_tokens(fine, "fine", self.config.n_fine_codebooks, self.config.codebook_size)]))[0]
 
     def _job(self, text: str, voice: VoiceLike, seed: SeedLike) -> Job:
-        return Job(text, self.encoder.encode(text), self._resolve(voice), Randomness(seed))
+        return Job(text, self.encoder.encode(text), self._resolve(voice), Randomness(seed), self.encoder.note_unknown(text))
 
     def _resolve(self, voice: VoiceLike) -> Voice | None:
         return resolve_voice(voice, self.config, self.voices, self._load_preset, f"the model {self.name}")
@@ -218,9 +221,12 @@ class Bark:
             "precision": {part: place.precision for part, place in self.runtime.placement.items()},
             "device": {part: place.device.type for part, place in self.runtime.placement.items()},
             "version": __version__,
+            "notes": list(job.notes),
         }
         return Generation(
-            result.audio, result.semantic, result.coarse, result.fine, options.seed, result.timings, settings, self.sample_rate, self.config
+            *(result.audio, result.semantic, result.coarse, result.fine, options.seed, result.timings, settings, self.sample_rate, self.config),
+            notes=tuple(job.notes),
+            reached_ceiling=job.reached_ceiling,
         )
 
 

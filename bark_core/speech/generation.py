@@ -22,7 +22,8 @@ from bark_core.voices.voice import Voice
 class Generation:
     """Speech and the tokens it was made of: audio (N,) float32 at 24 kHz, semantic (S,), coarse (2, T), fine (8, T) int64.
 
-    `settings` says how to make it again: text, voice, seed, sampling options, model and version.
+    `settings` says how to make it again: text, voice, seed, sampling options, model and version. `notes` are sentences that
+    the caller should read: words that the tokenizer does not know, speech that was cut off (`reached_ceiling`, too).
     """
 
     audio: np.ndarray
@@ -34,6 +35,8 @@ class Generation:
     settings: Mapping[str, Any] = field(default_factory=dict)
     sample_rate_hz: int = SAMPLE_RATE
     config: BarkConfig = field(default_factory=BarkConfig, repr=False)
+    notes: tuple[str, ...] = ()
+    reached_ceiling: bool = False
 
     @property
     def voice(self) -> Voice:

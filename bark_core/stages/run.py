@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
@@ -50,14 +50,20 @@ class Randomness:
         return self._generators[device]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Job:
-    """One text on its way: its token ids, the voice that it follows, its randomness, and the text as messages show it."""
+    """One text on its way: its token ids, the voice that it follows, its randomness, and the text as messages show it.
+
+    `notes` are sentences for the caller: whoever meets something that should be known adds one. `reached_ceiling`: the
+    speech took all the semantic tokens that one may have, and found no end.
+    """
 
     text: str
     text_ids: Sequence[int]
     voice: History | None
     randomness: Randomness
+    notes: list[str] = field(default_factory=list)
+    reached_ceiling: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +115,13 @@ def speak_semantic(runtime: Runtime, jobs: Sequence[Job], options: GenerateOptio
             raise GenerationError(
                 f"The model ended the speech of {job.text[:60]!r} before it began, four times over. "
                 "Try another seed, a longer or clearer text, or another voice."
+            )
+        if row.reached_ceiling:
+            job.reached_ceiling = True
+            longest_s = config.max_semantic_steps / config.semantic_rate_hz
+            job.notes.append(
+                f"The speech was cut off at {config.max_semantic_steps} semantic tokens ({longest_s:.1f} seconds), the most that there are, "
+                "before it came to an end: speak the text in shorter pieces."
             )
     yield "semantic", total, total
     return [np.array(row.tokens, dtype=np.int64) for row in rows]

@@ -18,7 +18,7 @@ MAX_DRAWS = 4
 
 
 class SemanticRow(Row):
-    """One text: `tokens` grows as they are kept; `failed` where every draw ended at once."""
+    """One text: `tokens` grows as they are kept; `failed` where every draw ended at once, `reached_ceiling` where none ended at all."""
 
     def __init__(
         self,
@@ -38,6 +38,7 @@ class SemanticRow(Row):
         self._prefilled = False
         self.tokens: list[int] = []
         self.failed = False
+        self.reached_ceiling = False
 
     def prompt(self) -> tuple[Tensor, int] | None:
         if self._prefilled:
@@ -76,7 +77,8 @@ class SemanticRow(Row):
         # Quirk: the original adds up seconds token by token; at 10.0 s the sum stops one token before a division would.
         self._seconds += 1 / config.semantic_rate_hz
         too_long = self._max_seconds is not None and self._seconds > self._max_seconds
-        self.done = too_long or len(self.tokens) == config.max_semantic_steps
+        self.reached_ceiling = not too_long and len(self.tokens) == config.max_semantic_steps
+        self.done = too_long or self.reached_ceiling
 
 
 def semantic_prompt(config: BarkConfig, text_ids: Sequence[int], history: np.ndarray | None) -> tuple[Tensor, Tensor]:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+from tokenizers import Encoding, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from bark_core.errors import CheckpointError, InvalidInput
 
 _BERT_SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+_MAX_NAMED, _MAX_SHOWN = 5, 30
+"""So many words, and so many characters of each, stand in a message."""
 
 
 class TextEncoder:
@@ -19,6 +24,8 @@ class TextEncoder:
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self._tokenizer = tokenizer
+        unknown = getattr(tokenizer.model, "unk_token", None)
+        self._unknown_id = None if unknown is None else tokenizer.token_to_id(unknown)
         self.max_tokens = max_tokens
 
     @classmethod
@@ -31,17 +38,37 @@ class TextEncoder:
         return cls(tokenizer, max_tokens)
 
     def encode(self, text: str) -> list[int]:
-        """Return the ids of a text. Raises: InvalidInput if it is empty or longer than `max_tokens` ids; nothing is ever cut."""
-        ids = self.tokenize(text)
+        """Return the ids of a text; nothing is ever cut.
+
+        Raises: InvalidInput if it is empty, longer than `max_tokens` ids, or holds no word that the tokenizer knows.
+        """
+        clean, encoding = self._read(text)
+        ids = encoding.ids
         if len(ids) > self.max_tokens:
             raise InvalidInput(
                 f"The text is {len(ids)} tokens long; at most {self.max_tokens} fit in one utterance. "
                 "Shorten it or split it into sentences and speak them one by one."
             )
+        unknown = self._find_unknown(clean, encoding)
+        if unknown and all(_is_punctuation(clean[start:end]) for start, end in encoding.offsets if (start, end) not in unknown):
+            raise InvalidInput(f"The model's tokenizer knows no word of the text ({_name(clean, unknown)}); give words in letters that it knows.")
         return ids
 
     def tokenize(self, text: str) -> list[int]:
         """Return the ids of a text of any length. Raises: InvalidInput if nothing is left of it."""
+        return self._read(text)[1].ids
+
+    def note_unknown(self, text: str) -> list[str]:
+        """Return a note that names the words of a text that the tokenizer does not know, or nothing.
+
+        Quirk: the original reads [UNK] for such a word, all of it, though only one character may be strange: "it😀" is lost.
+        """
+        clean, encoding = self._read(text)
+        unknown = self._find_unknown(clean, encoding)
+        return [f"Not known to the model's tokenizer, and so not spoken: {_name(clean, unknown)}. Write that in other words or letters."] if unknown else []
+
+    def _read(self, text: str) -> tuple[str, Encoding]:
+        """Return the text as the tokenizer is given it, and what it makes of it."""
         if not isinstance(text, str):
             raise InvalidInput(f"The text was a {type(text).__name__}; give a string.")
         # Quirk: the original's BERT tokenizer composed characters first (NFC), which `tokenizers` does not.
@@ -50,10 +77,37 @@ class TextEncoder:
             clean.encode("utf-8")
         except UnicodeEncodeError as error:
             raise InvalidInput("The text holds a lone surrogate, which is no character; give valid Unicode.") from error
-        ids = self._tokenizer.encode(clean, add_special_tokens=False).ids
-        if not ids:
+        encoding = self._tokenizer.encode(clean, add_special_tokens=False)
+        if not encoding.ids:
             raise InvalidInput("The text is empty; give at least one word to speak.")
-        return ids
+        return clean, encoding
+
+    def _find_unknown(self, clean: str, encoding: Encoding) -> list[tuple[int, int]]:
+        """Return where the words that became [UNK] begin and end in the text; a literal [UNK] that is a token of its own is none."""
+        return [
+            (start, end)
+            for index, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)
+            if index == self._unknown_id and clean[start:end] != self._tokenizer.id_to_token(index)
+        ]
+
+
+def _name(text: str, places: Sequence[tuple[int, int]]) -> str:
+    """Return the words at some places of a text, quoted, each once; what stands side by side, as Chinese does, is one."""
+    words: list[tuple[int, int]] = []
+    for start, end in places:
+        while end < len(text) and unicodedata.category(text[end]).startswith("M"):  # a mark that the normalizer took off the word
+            end += 1
+        if words and words[-1][1] == start:
+            start, _ = words.pop()
+        words.append((start, end))
+    found = list(dict.fromkeys(text[start:end] for start, end in words))
+    shown = [repr(word) if len(word) <= _MAX_SHOWN else f"{word[:_MAX_SHOWN] + '…'!r} ({len(word)} letters)" for word in found[:_MAX_NAMED]]
+    return ", ".join(shown) + (f" and {len(found) - _MAX_NAMED} more" if len(found) > _MAX_NAMED else "")
+
+
+def _is_punctuation(piece: str) -> bool:
+    """Tell whether a piece is none but what BERT splits words at, which says nothing by itself. ♪ does."""
+    return all(unicodedata.category(letter).startswith("P") or letter in "$+<=>^`|~" for letter in piece)
 
 
 def _from_vocabulary(path: Path) -> Tokenizer:

@@ -57,6 +57,7 @@ UNUSABLE: dict[str, tuple[dict[str, Any], str]] = {
     "empty text": ({"prompt": ""}, "The text is empty; give at least one word to speak."),
     "blank text": ({"prompt": " \n\t "}, "The text is empty; give at least one word to speak."),
     "empty older name": ({"text_prompt": ""}, "The text is empty; give at least one word to speak."),
+    "unknown words": ({"prompt": "Привет, мир!"}, "The model's tokenizer knows no word of the text ('Привет', 'мир'); give words in letters"),
     "long text": ({"prompt": "no " * 300}, "fit in one utterance. Shorten it or split it into sentences"),
     "voice of another model": ({"history_prompt": "v2/en_speaker_6"}, "is one of Suno's presets, which the model demo does not have"),
     "path on this machine": ({"custom_history_prompt": "/etc/passwd"}, "custom_history_prompt was '/etc/passwd'; it must be an uploaded file"),

@@ -132,6 +132,15 @@ def test_metrics_are_numbers_for_every_stage(spoken: Answer) -> None:
     assert metrics["real_time_factor"] == pytest.approx(seconds / metrics["audio_seconds"], rel=0.05)
 
 
+def test_what_there_is_to_note_stands_in_the_logs_every_time(server: Server, spoken: Answer) -> None:
+    for _ in range(2):
+        answer = server.predict(prompt="I love it😀", seed=1)
+        assert "\nNote: Not known to the model's tokenizer, and so not spoken: 'it😀'. Write that in other words or letters.\n" in answer.body["logs"]
+        assert answer.body["logs"].count("Not known") == 1
+        assert answer.body["metrics"]["reached_ceiling"] is False
+    assert "Note:" not in spoken.body["logs"]
+
+
 def test_a_seed_left_out_is_reported_and_makes_the_same_again(server: Server) -> None:
     first = server.predict(prompt="Yes, it is.")
     seed = first.body["metrics"]["seed"]

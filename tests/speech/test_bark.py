@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from bark_core import SAMPLE_RATE, Bark, GenerationError, InvalidInput, Voice
-from bark_core.config import PARTS
+from bark_core import SAMPLE_RATE, Bark, BarkWarning, GenerationError, InvalidInput, Voice
+from bark_core.config import PARTS, BarkConfig
 from bark_core.engine.runtime import Runtime, plan_placement
 from bark_core.text.wordpiece import TextEncoder
 from bark_core.voices.files import read_info
@@ -27,10 +27,12 @@ STATES = random_states(CONFIG)
 TEXTS = ["one", "two words", "three, of them", "a fourth", "five"]
 
 
-def make_bark(precision: str = "fp32", plain: bool = False, states: dict[str, dict[str, torch.Tensor]] = STATES) -> Bark:
-    runtime = Runtime(CONFIG, lambda part: {key: value.clone() for key, value in states[part].items()}, plan_placement("cpu", precision), plain)
+def make_bark(
+    precision: str = "fp32", plain: bool = False, states: dict[str, dict[str, torch.Tensor]] = STATES, config: BarkConfig = CONFIG
+) -> Bark:
+    runtime = Runtime(config, lambda part: {key: value.clone() for key, value in states[part].items()}, plan_placement("cpu", precision), plain)
     presets = {"v2/en_speaker_6": random_voice(6), "announcer": random_voice(7)}
-    return Bark(CONFIG, runtime, TextEncoder(letter_tokenizer(), CONFIG.max_text_tokens), "tiny", "d1", tuple(presets), presets.__getitem__)
+    return Bark(config, runtime, TextEncoder(letter_tokenizer(), CONFIG.max_text_tokens), "tiny", "d1", tuple(presets), presets.__getitem__)
 
 
 @pytest.fixture(scope="module")
@@ -144,11 +146,11 @@ def test_a_generation_is_a_voice_in_memory_as_npz_and_as_wav(bark: Bark, tmp_pat
 
 
 def test_a_wav_says_how_to_make_it_again(bark: Bark, tmp_path: Path) -> None:
-    made = bark.generate("Grüße ♪", voice="v2\\en_speaker_6", seed=8, text_temp=0.9, top_p=0.9, max_seconds=0.7)
+    made = bark.generate("Grün ♪ la", voice="v2\\en_speaker_6", seed=8, text_temp=0.9, top_p=0.9, max_seconds=0.7)
     made.save(tmp_path / "one.wav")
     info = read_info(tmp_path / "one.wav")
     assert info["arrays"]["fine_prompt"] == list(made.fine.shape)
-    assert (info["text"], info["voice"], info["model"], info["model_digest"]) == ("Grüße ♪", "v2/en_speaker_6", "tiny", "d1")
+    assert (info["text"], info["voice"], info["model"], info["model_digest"]) == ("Grün ♪ la", "v2/en_speaker_6", "tiny", "d1")
     names = ("text", "voice", "seed", "text_temp", "waveform_temp", "fine_temp", "min_eos_p", "top_k", "top_p", "max_seconds")
     again = bark.generate(**{name: info[name] for name in names})
     assert same(again, made)
@@ -220,6 +222,35 @@ def test_generations_side_by_side_do_not_meet(bark: Bark) -> None:
     assert all(same(found[seed], each) for seed, each in wanted.items())
     other = make_bark()
     assert same(other.generate("Side by side.", seed=0, max_seconds=0.8), wanted[0])
+
+
+def test_unknown_words_are_noted_where_the_caller_is_and_in_the_file(bark: Bark, tmp_path: Path) -> None:
+    with pytest.warns(BarkWarning, match="not spoken: 'it😀'") as heard:
+        speech, clear = bark.generate_batch(["I love it😀", "I love it"], seed=1, max_seconds=0.3)
+    assert [str(warning.message) for warning in heard] == list(speech.notes) and heard[0].filename == __file__
+    assert (len(speech.notes), clear.notes, speech.reached_ceiling) == (1, (), False)
+    speech.save(tmp_path / "noted.wav")
+    assert read_info(tmp_path / "noted.wav")["notes"] == [*speech.notes]
+    with pytest.warns(BarkWarning, match="not spoken: 'it😀'") as heard:
+        assert np.array_equal(bark.generate_semantic("I love it😀", seed=1, max_seconds=0.3), speech.semantic)
+    assert heard[0].filename == __file__
+    with pytest.raises(InvalidInput, match="knows no word of the text"):
+        bark.generate("Привет, мир!")
+
+
+def test_speech_cut_off_at_the_most_tokens_is_noted_and_never_lost() -> None:
+    short = dataclasses.replace(CONFIG, max_semantic_steps=20)
+    bark = make_bark(config=short)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", BarkWarning)  # what is done is not thrown away for a warning
+        made = bark.generate("Cut off.", seed=1, min_eos_p=None, max_seconds=0.41)
+    assert len(made.semantic) == 20 and made.reached_ceiling
+    assert [note.partition(",")[0] for note in made.notes] == ["The speech was cut off at 20 semantic tokens (0.4 seconds)"]
+    with pytest.warns(BarkWarning, match="cut off at 20 semantic tokens"):
+        bark.generate_semantic("Cut off.", seed=1, min_eos_p=None)
+    # 20 tokens are what this many seconds allow: the caller's limit is no ceiling.
+    asked = bark.generate("Cut off.", seed=1, min_eos_p=None, max_seconds=0.4)
+    assert (len(asked.semantic), asked.reached_ceiling, asked.notes) == (20, False, ())
 
 
 def test_speech_that_never_begins_is_an_error_not_silence(bark: Bark) -> None:

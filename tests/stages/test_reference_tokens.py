@@ -109,7 +109,7 @@ def check_semantic(bark: Bark, passed: list[str], seed: int, states: dict[str, d
     found: list[int] = []
     # Speech that ends before its first token, each time it is drawn, is an error of the core and nothing to the transcription.
     with record_draws() as draws, suppress(GenerationError):
-        found = bark.generate_semantic("…", voice=voice, seed=ours, **options).tolist()
+        found = bark.generate_semantic("text", voice=voice, seed=ours, **options).tolist()
     guide = Guide(draws, passed)
     assert found == reference.semantic(CONFIG, states["semantic"], TEXT_IDS, voice, theirs, guide, **options)
     guide.finish()
@@ -251,7 +251,7 @@ REAL = ["announcer", "speaker_0", "en_speaker_6", "v2/en_speaker_6", "v2/de_spea
 def test_a_transcription_that_is_led_is_the_one_that_goes_step_by_step(bark: Bark, monkeypatch: pytest.MonkeyPatch, voice: str) -> None:
     encoded(bark, monkeypatch)
     with record_draws() as draws:
-        semantic = bark.generate_semantic("…", voice=make_voice(voice), seed=5, max_seconds=0.2)
+        semantic = bark.generate_semantic("text", voice=make_voice(voice), seed=5, max_seconds=0.2)
     alone = reference.semantic(CONFIG, STATES["semantic"], TEXT_IDS, make_voice(voice), generators(5)[0], max_seconds=0.2)
     led = reference.semantic(CONFIG, STATES["semantic"], TEXT_IDS, make_voice(voice), generators(5)[0], Guide(draws, []), max_seconds=0.2)
     draws.check_margins()
@@ -269,7 +269,7 @@ def test_real_presets_through_all_stages(bark: Bark, monkeypatch: pytest.MonkeyP
     encoded(bark, monkeypatch)
     voice = Voice.preset(name, real_voices)
     with record_draws() as draws:
-        made = bark.generate("…", voice=voice, seed=17, min_eos_p=0.1, max_seconds=0.2)
+        made = bark.generate("text", voice=voice, seed=17, min_eos_p=0.1, max_seconds=0.2)
     generator, guide = torch.Generator().manual_seed(17), Guide(draws, passed)
     semantic = reference.semantic(CONFIG, STATES["semantic"], TEXT_IDS, voice, generator, guide, min_eos_p=0.1, max_seconds=0.2)
     coarse = reference.coarse(CONFIG, STATES["coarse"], semantic, voice, generator, guide)

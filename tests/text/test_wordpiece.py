@@ -87,7 +87,7 @@ def test_a_thousand_texts_have_the_ids_of_transformers(vocab_file: Path, theirs:
         wanted = theirs(clean, add_special_tokens=False)["input_ids"]
         if not wanted:
             continue
-        assert [encoder.encode(text) for encoder in encoders] == [wanted, wanted], repr(text)
+        assert [encoder.tokenize(text) for encoder in encoders] == [wanted, wanted], repr(text)
         compared += 1
     assert compared > 1000
 
@@ -95,7 +95,7 @@ def test_a_thousand_texts_have_the_ids_of_transformers(vocab_file: Path, theirs:
 def test_composed_and_decomposed_letters_are_the_same(vocab_file: Path) -> None:
     encoder = TextEncoder.load(vocab_file, 256)
     for words in WORDS.values():
-        assert encoder.encode(unicodedata.normalize("NFD", words)) == encoder.encode(unicodedata.normalize("NFC", words))
+        assert encoder.tokenize(unicodedata.normalize("NFD", words)) == encoder.tokenize(unicodedata.normalize("NFC", words))
 
 
 def test_white_space_never_counts(vocab_file: Path) -> None:
@@ -123,6 +123,56 @@ def test_what_is_no_text_is_refused(vocab_file: Path) -> None:
         encoder.encode("a \ud800 b")
     with pytest.raises(InvalidInput, match="The text was a NoneType"):
         encoder.encode(None)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.fixture(scope="module")
+def latin_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A vocab.txt of BERT's kind that knows small Latin letters, digits, a note and some punctuation."""
+    letters = [*"abcdefghijklmnopqrstuvwxyz0123456789♪é"]
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{letter}" for letter in letters), *".,!?[]"]
+    path = tmp_path_factory.mktemp("latin") / "vocab.txt"
+    path.write_text("\n".join(pieces), encoding="utf-8")
+    return path
+
+
+UNKNOWN = [
+    ("i love it😀", ["'it😀'"]),
+    ("it costs €5 at 20°c, ½ of it", ["'€5', '20°c', '½'"]),
+    ("a ﬁne day", ["'ﬁne'"]),
+    ("a " + "x" * 101, ["'" + "x" * 30 + "…' (101 letters)"]),
+    ("so, Привет, мир! Привет", ["'Привет', 'мир'"]),
+    ("你好 a 世界", ["'你好', '世界'"]),
+    ("नमस्ते a", ["'नमस्ते'"]),
+    ("cafe\u0301 ♪ la la ♪", []),
+    ("a\u200b\u00ad b", []),
+    ("[UNK] a", []),
+    ("[UNK] Ä [UNK]", ["'Ä'"]),
+    ("a 1€ 2€ 3€ 4€ 5€ 6€ 7€ 1€", ["'1€', '2€', '3€', '4€', '5€' and 2 more"]),
+    ("...", []),
+    ("♪ Ä", ["'Ä'"]),
+]
+
+
+@pytest.mark.parametrize(("text", "named"), UNKNOWN, ids=[text for text, _ in UNKNOWN])
+def test_words_that_are_not_known_are_named(latin_file: Path, text: str, named: list[str]) -> None:
+    encoder = TextEncoder.load(latin_file, 256)
+    known = [f"Not known to the model's tokenizer, and so not spoken: {words}. Write that in other words or letters." for words in named]
+    assert encoder.note_unknown(text) == known
+    assert encoder.encode(text) == encoder.tokenize(text)
+
+
+@pytest.mark.parametrize("text", ["Привет, мир!", "½", "20°C", "😀😀 😀!", "Ä.", "x" * 101])
+def test_a_text_of_nothing_but_unknown_words_is_refused(latin_file: Path, text: str) -> None:
+    encoder = TextEncoder.load(latin_file, 256)
+    assert 1 in encoder.tokenize(text)
+    with pytest.raises(InvalidInput, match=f"knows no word of the text \\('{text[:2]}"):
+        encoder.encode(text)
+
+
+@pytest.mark.parametrize(("text", "named"), [("I love it😀.", "'it😀'"), ("It’s “fine” — 20°C…", "'20°C'"), ("É, Æ", "'Æ'"), ("[UNK] ok", None)])
+def test_the_demo_names_words_as_they_were_written(demo_folder: Path, text: str, named: str | None) -> None:
+    notes = TextEncoder.load(demo_folder / "tokenizer.json", 256).note_unknown(text)
+    assert [note for note in notes if named and f"not spoken: {named}." in note] == notes and len(notes) == (named is not None)
 
 
 @pytest.mark.parametrize(
