@@ -245,6 +245,13 @@ def write_original(folder: Path, config: BarkConfig, states: States, large: bool
     return folder
 
 
+def with_config(folder: Path, config: BarkConfig) -> Path:
+    """Put the vocabulary ids of a small config beside the original's files, which say nothing of them."""
+    values = {name: value for name, value in config.to_dict().items() if name not in PARTS}
+    (folder / "config.json").write_text(json.dumps(values))
+    return folder
+
+
 def original_tensors(state: dict[str, Tensor], config: BarkConfig, stage: str) -> dict[str, Tensor]:
     """Return a canonical state under the original's names, as torch.compile left them, with masks and tied heads."""
     tensors = {f"_orig_mod.{name if name.startswith('lm_head') else f'transformer.{name}'}": tensor for name, tensor in state.items()}

@@ -10,6 +10,8 @@ import hashlib
 import re
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -31,6 +33,12 @@ class Hub:
     """file name → after how many bytes each of its next downloads breaks"""
     statuses: dict[str, int] = field(default_factory=dict)
     """file name → the status it is answered with"""
+    headers: dict[str, str] = field(default_factory=dict)
+    """what goes with those statuses"""
+    token: str | None = None
+    """where it is not None, the access token without which, or with another than which, nothing is answered but 401"""
+    page: bytes | None = None
+    """what everything is answered with, as by a network that wants one to sign in"""
     pause_s: dict[str, float] = field(default_factory=dict)
     """file name → seconds of waiting in the middle of its download"""
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
@@ -94,12 +102,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.requests.append((self.command, path, self.headers.get("Range")))
         is_storage = path.startswith("/storage/")
         match = re.fullmatch(r"/storage/(.+)" if is_storage else r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
+        if self.hub.page is not None:
+            return self._send(200, {"Content-Type": "text/html"}, self.hub.page if with_body else b"")
         if match is None:
             return self._send(404, {})
+        if self.hub.token is not None and not is_storage and (given := self.headers.get("Authorization")) != f"Bearer {self.hub.token}":
+            return self._send(401, {"X-Error-Message": "Invalid credentials in Authorization header" if given else "Invalid username or password."})
         key = match[1] if is_storage else f"{match[1]}/{match[3]}"
         name = key.rsplit("/", 1)[-1]
         if name in self.hub.statuses:
-            return self._send(self.hub.statuses[name], {})
+            return self._send(self.hub.statuses[name], self.hub.headers)
         if key not in self.hub.files:
             known = any(each.startswith(f"{match[1]}/") for each in self.hub.files)
             return self._send(404, {"X-Error-Code": "EntryNotFound" if known else "RepoNotFound", **({"X-Repo-Commit": COMMIT} if known else {})})
@@ -138,8 +150,37 @@ class _Handler(BaseHTTPRequestHandler):
             start = half
         self.wfile.write(data[start:])
 
-    def _send(self, status: int, headers: dict[str, str]) -> None:
+    def _send(self, status: int, headers: dict[str, str], body: bytes = b"") -> None:
         self.send_response(status)
-        for header, value in {**headers, "Content-Length": "0"}.items():
+        for header, value in {**headers, "Content-Length": str(len(body))}.items():
             self.send_header(header, value)
         self.end_headers()
+        self.wfile.write(body)
+
+
+class _Guard(BaseHTTPRequestHandler):
+    """A proxy that asks for a password, whatever is asked of it."""
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+    def do_CONNECT(self) -> None:
+        self.send_response(407)
+        self.send_header("Proxy-Authenticate", 'Basic realm="proxy"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.do_CONNECT()
+
+    def do_HEAD(self) -> None:
+        self.do_CONNECT()
+
+
+@contextmanager
+def open_proxy() -> Iterator[str]:
+    """Serve such a proxy; yield its address."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Guard) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()

@@ -1,13 +1,12 @@
 """Brings a named release's files into huggingface_hub's cache: resumed, verified once, of one commit, complete or not at all.
 
-Nothing is asked of the network while the cache has it all. Each fault is a sentence that says what to do. Knows no
-models and no layouts.
+Nothing is asked of the network while the cache has it all. What each fault means is explain.py's to say. Knows no models
+and no layouts.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from bark_core.checkpoint.explain import FetchError, explain, is_transient, no_copy
 from bark_core.checkpoint.hashes import Hashes, OnMessage
 from bark_core.checkpoint.registry import Release, RemoteFile
 from bark_core.checkpoint.tensorfiles import read_json, resolve_inside
@@ -29,10 +29,6 @@ N_CONNECTIONS = 8
 
 STALE_S = 3600.0
 """Seconds after which a partial download that nobody writes to is a killed process's."""
-
-
-class FetchError(CheckpointError):
-    """A file that could not be downloaded."""
 
 
 def fetch_release(release: Release, on_message: OnMessage, need_voices: bool = False) -> list[Path]:
@@ -89,7 +85,7 @@ def _download(release: Release, on_message: OnMessage) -> Path:
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
-        raise _no_copy(release, "HF_HUB_OFFLINE forbids to download it")
+        raise no_copy(release, "HF_HUB_OFFLINE forbids to download it")
     cache = Path(constants.HF_HUB_CACHE)
     check_room(cache, release.size)
     on_message(f"Fetching {release.repository}{f' ({release.size / 1e9:.2f} GB)' if release.size else ''} into {cache} …")
@@ -109,12 +105,14 @@ def _download(release: Release, on_message: OnMessage) -> Path:
 def _download_file(release: Release, path: str, revision: str, optional: bool = False) -> Path | None:
     """Return a file's place in the cache, downloading it if need be; None where it may be missing and is."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
-    from huggingface_hub.errors import EntryNotFoundError
+    from huggingface_hub.errors import EntryNotFoundError, FileMetadataError
 
     def download() -> Path:
         repository = str(release.repository)
         # Asked first, since this tells at once where there is no network; hf_hub_download would try for half a minute.
-        get_hf_file_metadata(hf_hub_url(repository, path, revision=revision))
+        metadata = get_hf_file_metadata(hf_hub_url(repository, path, revision=revision))
+        if metadata.commit_hash is None or metadata.etag is None:
+            raise FileMetadataError(f"{metadata.location} answers without a commit or an etag")
         return Path(hf_hub_download(repository, path, revision=revision))
 
     try:
@@ -130,58 +128,10 @@ def _with_retries(release: Release, path: str, action: Callable[[], Any]) -> Any
         try:
             return action()
         except Exception as error:  # huggingface_hub's own, its HTTP package's by version, and the system's
-            if attempt == ATTEMPTS or not _is_transient(error):
-                raise _explain(error, release, path) from error
+            if attempt == ATTEMPTS or not is_transient(error):
+                raise explain(error, release, path) from error
         time.sleep(PAUSE_S)
     raise AssertionError("the last attempt returns or raises")
-
-
-def _is_transient(error: Exception) -> bool:
-    """Tell whether asking again may help: the connection failed, or the hub had a bad moment, or the file came too short."""
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, OfflineModeIsEnabled
-
-    if isinstance(error, HfHubHTTPError):
-        status = getattr(error.response, "status_code", 0)
-        return status >= 500 or status == 429
-    if isinstance(error, (EntryNotFoundError, OfflineModeIsEnabled, ValueError)):
-        return False
-    return not (isinstance(error, OSError) and error.errno is not None) or isinstance(error, (ConnectionError, TimeoutError))
-
-
-def _explain(error: Exception, release: Release, path: str) -> FetchError:
-    """Return the sentence for what went wrong with a download."""
-    from huggingface_hub import constants
-    from huggingface_hub.errors import (
-        EntryNotFoundError,
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    where = f"{release.repository} at {constants.ENDPOINT}"
-    if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
-        return FetchError(f"{where} has no file {path} in its revision {release.revision} (404); check registry.toml and HF_ENDPOINT.")
-    if isinstance(error, (RepositoryNotFoundError, RevisionNotFoundError)):
-        return FetchError(f"{where} has no revision {release.revision}, or there is no such repository (404); check registry.toml and HF_ENDPOINT.")
-    if isinstance(error, HfHubHTTPError) and not isinstance(error, LocalEntryNotFoundError):
-        return FetchError(f"{where} answered with an error for {path}: {_first_line(error)}. Try again later.")
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return FetchError(f"The disk of {constants.HF_HUB_CACHE} is full: {path} did not fit. Make room, or name another disk's folder in HF_HOME.")
-    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
-        return FetchError(f"{constants.HF_HUB_CACHE} cannot be written ({error.strerror}); name a writable folder in HF_HOME.")
-    return _no_copy(release, f"{constants.ENDPOINT} could not be reached, or the connection broke, at {path} ({_first_line(error)})")
-
-
-def _no_copy(release: Release, why: str) -> FetchError:
-    return FetchError(
-        f"The model {release.name} is not here, and {why}. Run `python -m bark_core fetch {release.name}` with a network, "
-        f"or copy weights/{release.name} from a machine that has it; the model demo needs neither."
-    )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().split("\n")[0] or type(error).__name__).rstrip(".")[:200]
 
 
 def _fetch_voices(release: Release, folder: Path, on_message: OnMessage) -> None:

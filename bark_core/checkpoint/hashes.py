@@ -13,6 +13,7 @@ from bark_core.audio.wav import write_atomically
 from bark_core.checkpoint.registry import RemoteFile
 from bark_core.checkpoint.tensorfiles import read_json, read_npy
 from bark_core.errors import BarkError, CheckpointError
+from bark_core.filekinds import describe_file
 
 OnMessage = Callable[[str], None]
 
@@ -87,6 +88,8 @@ def _parse(path: Path) -> None:
             read_npy(path)
         elif not path.stat().st_size:
             raise CheckpointError(f"{path} is empty; fetch it again.")
+        elif (stand_in := describe_file(path)) is not None:
+            raise CheckpointError(f"{path} is {stand_in}.")
     except CheckpointError:
         _discard(path)
         raise

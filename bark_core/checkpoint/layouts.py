@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ ORIGINAL_TRIOS = (("text_2.pt", "coarse_2.pt", "fine_2.pt"), ("text.pt", "coarse
 """The original's files, large first."""
 
 TOKENIZERS = ("tokenizer.json", "vocab.txt")
+
 
 class Layout(ABC):
     """A checkpoint's folder, seen through one layout. `beside`: another one that its tokenizer and voices may be in."""
@@ -192,19 +193,29 @@ def find_layout(path: Path, beside: Sequence[Path] = ()) -> Layout:
     if not path.exists():
         raise CheckpointError(f"There is no checkpoint at {path}. Give large, small, demo or the path of a checkpoint's folder.")
     present = {entry.name for entry in folder.iterdir()}
-    trios = [trio for trio in ORIGINAL_TRIOS if set(trio) <= present and (path == folder or path.name in trio or path.suffix != ".pt")]
-    if path.suffix == ".pt" and trios:
-        return OriginalLayout(folder, trios[0])
+    trios = [trio for trio in ORIGINAL_TRIOS if set(trio) <= present]
+    for trio in (trio for trio in ORIGINAL_TRIOS if path.name in trio):
+        _check_trio(folder, trio, present)
+        return OriginalLayout(folder, trio)
     if CONFIG in present and present & {f"{part}.safetensors" for part in PARTS}:
         return OwnLayout(folder)
     if CONFIG in present and present & set(TRANSFORMERS_WEIGHTS):
         return TransformersLayout(folder, beside)
     if trios:
         return OriginalLayout(folder, trios[0])
+    if path == folder:
+        _check_trio(folder, max(ORIGINAL_TRIOS, key=lambda trio: len(present & set(trio))), present)
     raise CheckpointError(
         f"{folder} holds no checkpoint in a layout that is known: neither {CONFIG} with {'|'.join(PARTS)}.safetensors, nor {CONFIG} with "
         f"{TRANSFORMERS_WEIGHTS[0]} or {TRANSFORMERS_WEIGHTS[2]}, nor {', '.join(ORIGINAL_TRIOS[1])} (or {', '.join(ORIGINAL_TRIOS[0])})."
     )
+
+
+def _check_trio(folder: Path, trio: Sequence[str], present: Collection[str]) -> None:
+    """Raise CheckpointError, naming them, where some of the original's three files are here without the others."""
+    found, missing = ([name for name in trio if (name in present) == is_here] for is_here in (True, False))
+    if found and missing:
+        raise CheckpointError(f"{folder} has {' and '.join(found)}, but no {' and no '.join(missing)}; put it there: the three belong together.")
 
 
 def _find_codec(folder: Path) -> Path | None:

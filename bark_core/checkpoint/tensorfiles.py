@@ -17,6 +17,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from bark_core.errors import CheckpointError
+from bark_core.filekinds import describe_file
 
 MAX_JSON_BYTES = 16 * 2**20
 """A config or an index is a few kilobytes; a file that has more is not one."""
@@ -106,6 +107,8 @@ def _unreadable(path: Path, error: BaseException) -> CheckpointError:
         return error
     if isinstance(error, FileNotFoundError):
         return CheckpointError(f"The checkpoint has no file {path}. Fetch it again, or put the file there.")
+    if (stand_in := describe_file(path)) is not None:
+        return CheckpointError(f"{path} is {stand_in}.")
     reason = str(getattr(error, "strerror", None) or error).strip().split("\n")[0][:200] or type(error).__name__
     if "Weights only load failed" in reason or "WeightsUnpickler" in str(error):
         reason = "it holds something other than tensors and plain values, or is damaged"

@@ -9,6 +9,7 @@ from pathlib import Path
 from tokenizers import Encoding, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from bark_core.errors import CheckpointError, InvalidInput
+from bark_core.filekinds import describe_file
 
 _BERT_SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -34,6 +35,8 @@ class TextEncoder:
         try:
             tokenizer = _from_vocabulary(path) if path.suffix == ".txt" else Tokenizer.from_file(str(path))
         except Exception as error:  # tokenizers raises bare Exception
+            if (stand_in := describe_file(path)) is not None:
+                raise CheckpointError(f"The tokenizer file {path} is {stand_in}.") from error
             raise CheckpointError(f"The tokenizer file {path} cannot be read: {error}. Fetch the checkpoint again.") from error
         return cls(tokenizer, max_tokens)
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from bark_core.audio.wav import read_chunk
 from bark_core.errors import InvalidInput
+from bark_core.filekinds import describe_file
 from bark_core.types import History
 
 ARRAYS = ("semantic_prompt", "coarse_prompt", "fine_prompt")
@@ -74,6 +75,8 @@ def read_voice_file(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray]
             if magic == b"RIFF":
                 return _read_archive(io.BytesIO(read_chunk(file, name)), name)
             if magic[:2] != b"PK":
+                if (stand_in := describe_file(Path(path))) is not None:
+                    raise InvalidInput(f"{name} is {stand_in}.")
                 raise InvalidInput(f"{name} is neither an .npz voice nor a WAV: it begins with {magic!r}.")
             size = file.seek(0, os.SEEK_END)
             if size > MAX_ARCHIVE_BYTES:

@@ -21,7 +21,7 @@ from bark_core.checkpoint.open import Checkpoint, open_checkpoint
 from bark_core.config import PARTS, BarkConfig, FineConfig, GPTConfig
 from bark_core.errors import CheckpointError
 from bark_core.text.wordpiece import TextEncoder
-from tests.checkpoints import States, random_states, tiny_config, write_original, write_own, write_transformers
+from tests.checkpoints import States, random_states, tiny_config, with_config, write_original, write_own, write_transformers
 
 Writer = Callable[[Path, BarkConfig, States], Path]
 
@@ -33,13 +33,6 @@ LAYOUTS: dict[str, Writer] = {
     "original": lambda folder, config, states: with_config(write_original(folder, config, states), config),
     "original-large": lambda folder, config, states: with_config(write_original(folder, config, states, large=True, old_sizes=True), config),
 }
-
-
-def with_config(folder: Path, config: BarkConfig) -> Path:
-    """Put the vocabulary ids of a small config beside the original's files, which say nothing of them."""
-    values = {name: value for name, value in config.to_dict().items() if name not in PARTS}
-    (folder / "config.json").write_text(json.dumps(values))
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ CORE = ROOT / "bark_core"
 PACKAGES = {
     "encodec": {"model/codec"},
     "httpx": {"gateway/app"},
-    "huggingface_hub": {"checkpoint/fetch"},
+    "huggingface_hub": {"checkpoint/explain", "checkpoint/fetch"},
     "safetensors": {"checkpoint/convert", "checkpoint/tensorfiles"},
     "sentencex": {"text/sentences"},
     "pyloudnorm": {"audio/loudness"},
