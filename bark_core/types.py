@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import secrets
 from dataclasses import dataclass, field
@@ -78,6 +79,14 @@ def choose_seed() -> int:
     return secrets.randbelow(MAX_SEED + 1)
 
 
+def derive_seed(seed: int, what: str, n: int) -> int:
+    """Return the seed of a part: the n-th `what` ("utterance", "take" or "part") of what has `seed`.
+
+    Stable: the first four bytes, big-endian, of the SHA-256 of "{seed} {what} {n}". So a part can be made again alone.
+    """
+    return int.from_bytes(hashlib.sha256(f"{seed} {what} {n}".encode()).digest()[:4], "big")
+
+
 @dataclass(frozen=True, eq=False)
 class History:
     """A voice's three arrays, int64: semantic (S,), coarse (2, T), fine (8, T')."""
@@ -145,13 +154,17 @@ class Pauses:
 
 @dataclass
 class Timings:
-    """Where the time went: seconds and tokens by stage, seconds to the first audio, of audio and in all."""
+    """Where the time went: seconds and tokens by stage, seconds to the first audio, of audio and in all.
+
+    `logprobs`: the mean log-probability of what was drawn, by stage: how sure the model was.
+    """
 
     seconds: dict[str, float] = field(default_factory=dict)
     tokens: dict[str, int] = field(default_factory=dict)
     first_audio_s: float = 0.0
     audio_s: float = 0.0
     wall_s: float = 0.0
+    logprobs: dict[str, float] = field(default_factory=dict)
 
     @property
     def rtf(self) -> float:
@@ -159,7 +172,7 @@ class Timings:
         return self.wall_s / self.audio_s if self.audio_s else math.inf
 
 
-def _make_plain(options: SamplingOptions | GenerateOptions, kind: type[int] | type[float], *names: str) -> None:
+def _make_plain(options: SamplingOptions | GenerateOptions | Pauses, kind: type[int] | type[float], *names: str) -> None:
     """Make Python's own numbers of some fields of frozen options, where they are not None."""
     for name in names:
         value = getattr(options, name)

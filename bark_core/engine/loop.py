@@ -29,6 +29,12 @@ class Row(ABC):
         self.token = 0  # the id to feed next
         self.position = 0  # where it is fed
         self.done = False
+        self.logprob_sum, self.n_drawn = 0.0, 0
+
+    @property
+    def logprob(self) -> float:
+        """The mean log-probability of what was drawn."""
+        return self.logprob_sum / max(1, self.n_drawn)
 
     @abstractmethod
     def prompt(self) -> tuple[Tensor, int] | None:

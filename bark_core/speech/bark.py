@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, TypeVar, cast
+from contextlib import closing
+from typing import Any, TypeVar, Unpack, cast
 
 import numpy as np
 import torch
@@ -19,14 +19,20 @@ from bark_core.checkpoint.open import open_checkpoint
 from bark_core.config import BarkConfig
 from bark_core.engine.runtime import Runtime, plan_placement
 from bark_core.errors import InvalidInput
+from bark_core.speech.assemble import Assembly
 from bark_core.speech.generation import Generation
+from bark_core.speech.narrate import Event
 from bark_core.speech.notes import drain_noting
-from bark_core.stages.run import Job, OnProgress, Randomness, Result, decode_audio, drain, speak, speak_coarse, speak_fine, speak_semantic
+from bark_core.speech.options import SpeechKeywords, SpeechOptions
+from bark_core.speech.record import make_generation
+from bark_core.speech.session import Session
+from bark_core.speech.stream import SpeechStream
+from bark_core.speech.verify import make_listener
+from bark_core.stages.run import Job, OnProgress, Randomness, decode_audio, drain, speak_coarse, speak_fine, speak_semantic
 from bark_core.text.wordpiece import TextEncoder
-from bark_core.types import GenerateOptions, History, SamplingOptions, check_seed, choose_seed, is_whole
-from bark_core.voices.voice import Voice, check_tokens, describe_voice, resolve_voice
+from bark_core.types import GenerateOptions, SamplingOptions, check_seed, choose_seed, is_whole
+from bark_core.voices.voice import Voice, VoiceLike, check_tokens, resolve_voice
 
-VoiceLike = str | os.PathLike[str] | History | Mapping[str, Any] | None
 SeedLike = int | torch.Generator | None
 T = TypeVar("T")
 
@@ -92,18 +98,20 @@ class Bark:
         top_p: float | None = None,
         max_seconds: float | None = None,
         on_progress: OnProgress | None = None,
+        **more: Unpack[SpeechKeywords],
     ) -> Generation:
-        """Speak a text of at most 256 tokens, some 13 seconds of speech.
+        """Speak a text: one utterance, or up to 50,000 characters in several, joined.
 
         `voice`: a preset of this checkpoint, a path to an .npz or to a WAV of ours, a Voice or a dict of its arrays, or
-        None for any. `seed`: 0 to 2**32 - 1, chosen and reported where None; in fp32 on a CPU it draws the original's
-        tokens. Temperatures from 0 (greedy) up. `top_k` and `top_p` filter the semantic and coarse stages. `max_seconds` bounds the speech.
+        None for any. `seed`: 0 to 2**32 - 1, chosen and reported where None; in fp32 on a CPU a text that is one utterance
+        draws the original's tokens. Temperatures from 0 (greedy) up. `top_k` and `top_p` filter the semantic and coarse
+        stages. `max_seconds` bounds each utterance. `more`: how the text is split, who speaks, and how often each
+        utterance is drawn, as SpeechOptions (speech/options.py) lists it.
         Warns: BarkWarning for whatever the generation's `notes` hold.
         Raises: InvalidInput for anything out of range, GenerationError where the model would not begin to speak.
         """
-        return self.generate_batch(
-            [text], [voice], seed, text_temp, waveform_temp, fine_temp, min_eos_p, top_k, top_p, max_seconds, on_progress=on_progress
-        )[0]
+        sampling = (text_temp, waveform_temp, fine_temp, min_eos_p, top_k, top_p, max_seconds)
+        return self.generate_batch([text], [voice], seed, *sampling, on_progress=on_progress, **more)[0]
 
     def generate_batch(
         self,
@@ -119,6 +127,7 @@ class Bark:
         max_seconds: float | None = None,
         batch_size: int = 8,
         on_progress: OnProgress | None = None,
+        **more: Unpack[SpeechKeywords],
     ) -> list[Generation]:
         """Speak several texts, `batch_size` of them at a time: one that ends leaves its place to the next.
 
@@ -127,22 +136,40 @@ class Bark:
         """
         voices = _for_each(texts, voice, "voice")
         seeds = [choose_seed() if each is None else check_seed(each) for each in _for_each(texts, seed, "seed")]
-        if not is_whole(batch_size) or batch_size < 1:
-            raise InvalidInput(f"batch_size was {batch_size!r}; it must be a whole number from 1 up.")
-        options = GenerateOptions(
-            seed=seeds[0],
-            semantic=SamplingOptions(text_temp, top_k, top_p),
-            coarse=SamplingOptions(waveform_temp, top_k, top_p),
-            fine=SamplingOptions(fine_temp),
-            min_eos_p=min_eos_p,
-            max_seconds=max_seconds,
-        )
-        jobs = [self._job(*each) for each in zip(texts, voices, seeds, strict=True)]
-        results = drain_noting(speak(self.runtime, jobs, options, int(batch_size)), jobs, on_progress)
-        return [
-            self._present(result, job, asked, replace(options, seed=own_seed))
-            for result, job, asked, own_seed in zip(results, jobs, voices, seeds, strict=True)
-        ]
+        options = _gather(seeds[0], text_temp, waveform_temp, fine_temp, min_eos_p, top_k, top_p, max_seconds)
+        session = self._open_session(list(zip(texts, voices, seeds, strict=True)), options, SpeechOptions(**more), batch_size)
+        with closing(session.run()) as events:
+            for event in events:
+                if on_progress is not None and isinstance(event[0], str):
+                    on_progress(*cast(Event, event))
+        return [self._present(each, session) for each in session.assemblies]
+
+    def stream(
+        self,
+        text: str,
+        voice: VoiceLike = None,
+        seed: int | None = None,
+        text_temp: float = 0.7,
+        waveform_temp: float = 0.7,
+        fine_temp: float = 0.5,
+        min_eos_p: float | None = 0.2,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        max_seconds: float | None = None,
+        batch_size: int = 8,
+        on_progress: OnProgress | None = None,
+        **more: Unpack[SpeechKeywords],
+    ) -> SpeechStream:
+        """Speak a text piece by piece: iterate over AudioChunks, which join to what `generate` gives. Arguments as there.
+
+        A long text's first utterance is short and spoken alone; then come batches of `batch_size`. A text of one utterance comes
+        as one chunk; `split=True` cuts it for an earlier first sound. Closing the stream stops the work.
+        Warns and raises: as `generate`, at once for what is wrong with the arguments.
+        """
+        seed = choose_seed() if seed is None else check_seed(seed)
+        options = _gather(seed, text_temp, waveform_temp, fine_temp, min_eos_p, top_k, top_p, max_seconds)
+        session = self._open_session([(text, voice, seed)], options, SpeechOptions(**more), batch_size)
+        return SpeechStream(session, self._present, on_progress)
 
     def generate_semantic(
         self,
@@ -203,31 +230,44 @@ class Bark:
     def _resolve(self, voice: VoiceLike) -> Voice | None:
         return resolve_voice(voice, self.config, self.voices, self._load_preset, f"the model {self.name}")
 
-    def _present(self, result: Result, job: Job, voice: VoiceLike, options: GenerateOptions) -> Generation:
-        """Add to a result what makes it again."""
-        settings = {
-            "text": job.text,
-            "voice": describe_voice(voice, job.voice, self.voices),
-            "seed": options.seed,
-            "text_temp": options.semantic.temperature,
-            "waveform_temp": options.coarse.temperature,
-            "fine_temp": options.fine.temperature,
-            "min_eos_p": options.min_eos_p,
-            "top_k": options.semantic.top_k,
-            "top_p": options.semantic.top_p,
-            "max_seconds": options.max_seconds,
+    def _open_session(
+        self, texts: Sequence[tuple[str, VoiceLike, int]], options: GenerateOptions, speech: SpeechOptions, batch_size: int
+    ) -> Session:
+        if not is_whole(batch_size) or batch_size < 1:
+            raise InvalidInput(f"batch_size was {batch_size!r}; it must be a whole number from 1 up.")
+        listener = make_listener(self.sample_rate, speech.language) if speech.verify else None
+        return Session(self.runtime, self.encoder, self.voices, self._resolve, texts, options, speech, int(batch_size), listener)
+
+    def _present(self, assembly: Assembly, session: Session) -> Generation:
+        """Make a generation of what was assembled, with all that makes it again."""
+        made_with = {
             "model": self.name,
             "model_digest": self.digest,
             "precision": {part: place.precision for part, place in self.runtime.placement.items()},
             "device": {part: place.device.type for part, place in self.runtime.placement.items()},
             "version": __version__,
-            "notes": list(job.notes),
         }
-        return Generation(
-            *(result.audio, result.semantic, result.coarse, result.fine, options.seed, result.timings, settings, self.sample_rate, self.config),
-            notes=tuple(job.notes),
-            reached_ceiling=job.reached_ceiling,
-        )
+        return make_generation(assembly, session, made_with, self.voices, self.config)
+
+
+def _gather(
+    seed: int,
+    text_temp: float,
+    waveform_temp: float,
+    fine_temp: float,
+    min_eos_p: float | None,
+    top_k: int | None,
+    top_p: float | None,
+    max_seconds: float | None,
+) -> GenerateOptions:
+    return GenerateOptions(
+        seed=seed,
+        semantic=SamplingOptions(text_temp, top_k, top_p),
+        coarse=SamplingOptions(waveform_temp, top_k, top_p),
+        fine=SamplingOptions(fine_temp),
+        min_eos_p=min_eos_p,
+        max_seconds=max_seconds,
+    )
 
 
 def _for_each(texts: Sequence[str], given: T | Sequence[T], what: str) -> list[T]:

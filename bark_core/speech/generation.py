@@ -13,7 +13,7 @@ import numpy as np
 from bark_core.audio.wav import encode_wav, write_atomically
 from bark_core.config import SAMPLE_RATE, BarkConfig
 from bark_core.errors import InvalidInput
-from bark_core.types import History, Timings
+from bark_core.types import History, Timings, Utterance
 from bark_core.voices.files import pack_chunk
 from bark_core.voices.voice import Voice
 
@@ -24,6 +24,8 @@ class Generation:
 
     `settings` says how to make it again: text, voice, seed, sampling options, model and version. `notes` are sentences that
     the caller should read: words that the tokenizer does not know, speech that was cut off (`reached_ceiling`, too).
+    `utterances`: what was spoken when; a long text's tokens are those of its utterances, one after the other, without the
+    pauses. `takes`: where all takes were asked for, each of them, the best of an utterance first.
     """
 
     audio: np.ndarray
@@ -37,6 +39,8 @@ class Generation:
     config: BarkConfig = field(default_factory=BarkConfig, repr=False)
     notes: tuple[str, ...] = ()
     reached_ceiling: bool = False
+    utterances: tuple[Utterance, ...] = ()
+    takes: tuple[Generation, ...] = ()
 
     @property
     def voice(self) -> Voice:

@@ -32,6 +32,7 @@ class FineRow:
         beyond = self._n_new - (self._window - self._n_history)
         self.n_loops = max(0, math.ceil(beyond / self._hop)) + 1
         self.n_done = 0
+        self.logprob = 0.0
 
     def open_window(self) -> tuple[Tensor, int]:
         """Return a copy of the next window's codes (1024, 8) and the first position in it to fill."""

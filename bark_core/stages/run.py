@@ -15,12 +15,13 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from bark_core.config import BarkConfig
 from bark_core.engine.runtime import Runtime
 from bark_core.errors import GenerationError, InvalidInput
 from bark_core.stages.coarse import CoarseRow, count_steps, run_coarse
 from bark_core.stages.fine import FineRow, run_fine
 from bark_core.stages.semantic import SemanticRow, run_semantic
-from bark_core.types import GenerateOptions, History, SamplingOptions, Timings, check_seed, choose_seed
+from bark_core.types import GenerateOptions, History, SamplingOptions, check_seed, choose_seed
 
 T = TypeVar("T")
 Steps = Generator[tuple[str, int, int], None, T]
@@ -54,8 +55,7 @@ class Randomness:
 class Job:
     """One text on its way: its token ids, the voice that it follows, its randomness, and the text as messages show it.
 
-    `notes` are sentences for the caller: whoever meets something that should be known adds one. `reached_ceiling`: the
-    speech took all the semantic tokens that one may have, and found no end.
+    `notes` are sentences for the caller: whoever meets something that should be known adds one.
     """
 
     text: str
@@ -63,39 +63,105 @@ class Job:
     voice: History | None
     randomness: Randomness
     notes: list[str] = field(default_factory=list)
-    reached_ceiling: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class SemanticTake:
+    """What one drawing of semantic tokens gave: tokens (S,) int64 and their mean log-probability.
+
+    `failed`: the speech ended before its first token, each time it was drawn. `reached_ceiling`: it took all the tokens
+    that one utterance may have, and found no end.
+    """
+
+    tokens: np.ndarray
+    logprob: float
+    failed: bool
+    reached_ceiling: bool
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What the stages made of one job: semantic (S,), coarse (2, T), fine (8, T) int64, audio (320 T,) float32."""
+    """What the stages made of one job: semantic (S,), coarse (2, T), fine (8, T) int64, audio (320 T,) float32.
+
+    `logprobs`: the mean log-probability of what was drawn, by stage.
+    """
 
     semantic: np.ndarray
     coarse: np.ndarray
     fine: np.ndarray
     audio: np.ndarray
-    timings: Timings
+    logprobs: dict[str, float]
 
 
-def speak(runtime: Runtime, jobs: Sequence[Job], options: GenerateOptions, n_slots: int = 1) -> Steps[list[Result]]:
-    """Run jobs through all stages, `n_slots` at a time. The seconds in their timings are those of the whole run."""
-    seconds: dict[str, float] = {}
-    voices, randomness = [job.voice for job in jobs], [job.randomness for job in jobs]
-    semantic = yield from _timed("semantic", seconds, speak_semantic(runtime, jobs, options, n_slots))
-    coarse = yield from _timed("coarse", seconds, speak_coarse(runtime, semantic, voices, randomness, options.coarse, n_slots))
-    fine = yield from _timed("fine", seconds, speak_fine(runtime, coarse, voices, randomness, options.fine, n_slots))
-    audio = yield from _timed("codec", seconds, decode_audio(runtime, fine))
-    wall_s = sum(seconds.values())
-    results = []
-    for made in zip(semantic, coarse, fine, audio, strict=True):
-        tokens = {stage: int(array.size) for stage, array in zip(("semantic", "coarse", "fine"), made, strict=False)}
-        audio_s = len(made[3]) / runtime.config.sample_rate_hz
-        results.append(Result(*made, Timings(dict(seconds), tokens, wall_s, audio_s, wall_s)))
-    return results
+def speak(
+    runtime: Runtime, jobs: Sequence[Job], options: GenerateOptions, n_slots: int = 1, seconds: dict[str, float] | None = None
+) -> Steps[list[Result]]:
+    """Run jobs through all stages, `n_slots` at a time; add the seconds that each takes to `seconds`.
+
+    Raises: GenerationError where every draw of one ended before its first token.
+    """
+    seconds = {} if seconds is None else seconds
+    takes = yield from take_semantic(runtime, jobs, options, n_slots, seconds)
+    check_takes(runtime.config, jobs, takes)
+    return (yield from finish_takes(runtime, jobs, takes, options, n_slots, seconds))
+
+
+def take_semantic(
+    runtime: Runtime, jobs: Sequence[Job], options: GenerateOptions, n_slots: int, seconds: dict[str, float]
+) -> Steps[list[SemanticTake]]:
+    """Draw each job's semantic tokens once; what came of it is the caller's to judge."""
+    return (yield from _timed("semantic", seconds, _take_semantic(runtime, jobs, options, n_slots)))
+
+
+def finish_takes(
+    runtime: Runtime, jobs: Sequence[Job], takes: Sequence[SemanticTake], options: GenerateOptions, n_slots: int, seconds: dict[str, float]
+) -> Steps[list[Result]]:
+    """Run semantic tokens through the other stages."""
+    semantic, voices, randomness = [take.tokens for take in takes], [job.voice for job in jobs], [job.randomness for job in jobs]
+    coarse = yield from _timed("coarse", seconds, _run_coarse(runtime, semantic, voices, randomness, options.coarse, n_slots))
+    codes = [row.codes() for row in coarse]
+    fine = yield from _timed("fine", seconds, _run_fine(runtime, codes, voices, randomness, options.fine, n_slots))
+    audio = yield from _timed("codec", seconds, decode_audio(runtime, [row.codes() for row in fine]))
+    return [
+        Result(take.tokens, codes[i], fine[i].codes(), audio[i], {"semantic": take.logprob, "coarse": coarse[i].logprob, "fine": fine[i].logprob})
+        for i, take in enumerate(takes)
+    ]
+
+
+def check_takes(config: BarkConfig, jobs: Sequence[Job], takes: Sequence[SemanticTake]) -> None:
+    """Note what was cut off at the ceiling. Raises: GenerationError for a take without tokens."""
+    for job, take in zip(jobs, takes, strict=True):
+        if take.failed:
+            raise GenerationError(explain_failure(job.text))
+        if take.reached_ceiling:
+            job.notes.append(explain_ceiling(config))
+
+
+def explain_failure(text: str) -> str:
+    """Return the sentence for a text whose every draw ended before its first token."""
+    return (
+        f"The model ended the speech of {text[:60]!r} before it began, four times over. "
+        "Try another seed, a longer or clearer text, or another voice."
+    )
+
+
+def explain_ceiling(config: BarkConfig) -> str:
+    """Return the sentence for speech that found no end."""
+    longest_s = config.max_semantic_steps / config.semantic_rate_hz
+    return (
+        f"The speech was cut off at {config.max_semantic_steps} semantic tokens ({longest_s:.1f} seconds), the most that there are, "
+        "before it came to an end: speak the text in shorter pieces."
+    )
 
 
 def speak_semantic(runtime: Runtime, jobs: Sequence[Job], options: GenerateOptions, n_slots: int = 1) -> Steps[list[np.ndarray]]:
     """Return each job's semantic tokens (S,). Raises: GenerationError where every draw of one ended before its first token."""
+    takes = yield from _take_semantic(runtime, jobs, options, n_slots)
+    check_takes(runtime.config, jobs, takes)
+    return [take.tokens for take in takes]
+
+
+def _take_semantic(runtime: Runtime, jobs: Sequence[Job], options: GenerateOptions, n_slots: int) -> Steps[list[SemanticTake]]:
     model, config = runtime.causal("semantic"), runtime.config
     device = runtime.placement["semantic"].device
     rows = []
@@ -110,21 +176,8 @@ def speak_semantic(runtime: Runtime, jobs: Sequence[Job], options: GenerateOptio
     ):
         for _ in steps:
             yield "semantic", min(sum(len(row.tokens) for row in rows), total - 1), total
-    for job, row in zip(jobs, rows, strict=True):
-        if row.failed:
-            raise GenerationError(
-                f"The model ended the speech of {job.text[:60]!r} before it began, four times over. "
-                "Try another seed, a longer or clearer text, or another voice."
-            )
-        if row.reached_ceiling:
-            job.reached_ceiling = True
-            longest_s = config.max_semantic_steps / config.semantic_rate_hz
-            job.notes.append(
-                f"The speech was cut off at {config.max_semantic_steps} semantic tokens ({longest_s:.1f} seconds), the most that there are, "
-                "before it came to an end: speak the text in shorter pieces."
-            )
     yield "semantic", total, total
-    return [np.array(row.tokens, dtype=np.int64) for row in rows]
+    return [SemanticTake(np.array(row.tokens, dtype=np.int64), row.logprob, row.failed, row.reached_ceiling) for row in rows]
 
 
 def speak_coarse(
@@ -136,6 +189,18 @@ def speak_coarse(
     n_slots: int = 1,
 ) -> Steps[list[np.ndarray]]:
     """Return the codes of codebooks 0 and 1 (2, T) for each array of semantic tokens (S,)."""
+    rows = yield from _run_coarse(runtime, semantic, voices, randomness, options, n_slots)
+    return [row.codes() for row in rows]
+
+
+def _run_coarse(
+    runtime: Runtime,
+    semantic: Sequence[np.ndarray],
+    voices: Sequence[History | None],
+    randomness: Sequence[Randomness],
+    options: SamplingOptions,
+    n_slots: int,
+) -> Steps[list[CoarseRow]]:
     model, config = runtime.causal("coarse"), runtime.config
     device = runtime.placement["coarse"].device
     total = sum(count_steps(config, len(tokens)) for tokens in semantic)
@@ -150,7 +215,7 @@ def speak_coarse(
     ):
         for _ in steps:
             yield "coarse", sum(row.n_done for row in rows), total
-    return [row.codes() for row in rows]
+    return rows
 
 
 def speak_fine(
@@ -162,6 +227,18 @@ def speak_fine(
     n_slots: int = 1,
 ) -> Steps[list[np.ndarray]]:
     """Return the codes of all codebooks (8, T) for each array of coarse codes (2, T)."""
+    rows = yield from _run_fine(runtime, coarse, voices, randomness, options, n_slots)
+    return [row.codes() for row in rows]
+
+
+def _run_fine(
+    runtime: Runtime,
+    coarse: Sequence[np.ndarray],
+    voices: Sequence[History | None],
+    randomness: Sequence[Randomness],
+    options: SamplingOptions,
+    n_slots: int,
+) -> Steps[list[FineRow]]:
     model, config = runtime.fine, runtime.config
     device = runtime.placement["fine"].device
     rows = [FineRow(config, codes, voice, source.on(device)) for codes, voice, source in zip(coarse, voices, randomness, strict=True)]
@@ -170,7 +247,7 @@ def speak_fine(
         for active in steps:
             done += len(active)
             yield "fine", done, total
-    return [row.codes() for row in rows]
+    return rows
 
 
 def decode_audio(runtime: Runtime, fine: Sequence[np.ndarray]) -> Steps[list[np.ndarray]]:
@@ -204,8 +281,8 @@ def drain(steps: Steps[T], on_progress: OnProgress | None = None) -> T:
 
 
 def _timed(stage: str, seconds: dict[str, float], steps: Steps[T]) -> Steps[T]:
-    """Pass steps on and count the seconds spent inside them, not those of whoever listens."""
-    seconds[stage] = 0.0
+    """Pass steps on and add up the seconds spent inside them, not those of whoever listens."""
+    seconds.setdefault(stage, 0.0)
     with closing(steps):
         while True:
             begin = time.perf_counter()

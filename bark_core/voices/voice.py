@@ -17,6 +17,9 @@ from bark_core.types import History
 from bark_core.voices.files import ARRAYS, pack_arrays, read_voice_file
 from bark_core.voices.presets import find_preset, list_voices, normalise_name
 
+VoiceLike = str | os.PathLike[str] | History | Mapping[str, Any] | None
+"""What a caller may give for a voice: a preset's name, a path, a Voice, a dict of its arrays, or None for any."""
+
 
 class Voice(History):
     """A voice, also called a history prompt: what was spoken before, as semantic (S,), coarse (2, T) and fine (8, T') int64 tokens."""
