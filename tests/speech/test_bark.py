@@ -262,7 +262,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"text": ""}, "The text is empty"),
     ({"text": " \n\t"}, "The text is empty"),
     ({"text": 3}, "The text was a int"),
-    ({"text": "x" * 90 + " y" * 300}, "390 tokens long; at most 256"),
+    ({"text": "x" * 90 + " y" * 300, "split": False}, "390 tokens long; at most 256"),
     ({"seed": -1}, "seed of -1"),
     ({"seed": 2**32}, "seed of 4294967296"),
     ({"seed": 1.5}, "seed of 1.5"),
@@ -277,13 +277,28 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"voice": "v2/en_speaker_7"}, "one of Suno's presets, which the model tiny does not have.*v2/en_speaker_6"),
     ({"voice": "anouncer"}, "no voice 'anouncer'; the closest of its 2: announcer"),
     ({"voice": "missing.npz"}, "There is no file missing.npz"),
+    ({"split": "always"}, 'split was .always.; it must be "auto", True or False'),
+    ({"voices": ["ANNA"]}, "voices was a list; it must map names to voices"),
+    ({"voices": {"ANNA": "nobody"}, "text": "ANNA: Hello."}, "no voice 'nobody'"),
+    ({"text": "Hello.[pause -1s]Bye."}, "pause"),
+    ({"text": "x " * 25_001}, "50002 characters"),
+    ({"text": "…!?"}, "no letter"),
+    ({"language": "xx"}, "language was 'xx'; it must be one of en, de"),
+    ({"normalize": "all"}, "normalize was 'all'"),
+    ({"n_takes": 0}, "n_takes was 0"),
+    ({"n_takes": 9}, "n_takes was 9; it must be a whole number from 1 to 8"),
+    ({"max_retries": 6}, "max_retries was 6"),
+    ({"retry": 1}, "retry was 1"),
+    ({"verify": "ears"}, "verify was 'ears'"),
+    ({"pauses": 0.3}, "pauses was 0.3; it must be a Pauses"),
 ]
 
 
 @pytest.mark.parametrize(("given", "sentence"), REFUSED)
 def test_bad_input_is_refused_before_anything_runs(bark: Bark, given: dict[str, Any], sentence: str) -> None:
+    arguments: dict[str, Any] = {"text": "Hello.", **given}
     with pytest.raises(InvalidInput, match=sentence):
-        bark.generate(**{"text": "Hello.", **given}, on_progress=lambda *_: pytest.fail("it began"))
+        bark.generate(**arguments, on_progress=lambda *_: pytest.fail("it began"))
 
 
 @pytest.mark.parametrize(
