@@ -19,6 +19,7 @@ CORE = ROOT / "bark_core"
 # Packages from outside, and the only files that may know them. What is not named here is imported nowhere in bark_core.
 PACKAGES = {
     "encodec": {"model/codec"},
+    "faster_whisper": {"speech/verify"},
     "httpx": {"gateway/app"},
     "huggingface_hub": {"checkpoint/explain", "checkpoint/fetch"},
     "safetensors": {"checkpoint/convert", "checkpoint/tensorfiles"},
