@@ -1,59 +1,64 @@
-"""Audio files in the formats that players know: names, suffixes, one call for a whole file, one writer for pieces.
+"""Audio files in the formats that players know: their names and suffixes, a whole file, and a stream of bytes.
 
-WAV is ours (wav.py); FLAC, MP3 and Ogg Opus are soundfile's. Knows nothing of tokens, voices or what settings mean.
+Checks what is asked for; encoders.py and mp4.py do it. Knows nothing of tokens, voices or what settings mean.
 """
 
 from __future__ import annotations
 
 import io
-import json
 import os
-import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from bark_core.audio.samples import check_audio, check_rate
-from bark_core.audio.wav import encode_wav, finish_wav, to_pcm16
+from bark_core.audio.encoders import SOUNDFILE_KINDS, Chapter, Encoder, PcmEncoder, SoundfileEncoder, WavEncoder, import_soundfile
+from bark_core.audio.mp4 import AacEncoder, import_av
+from bark_core.audio.samples import check_rate
+from bark_core.audio.tags import make_tags
 from bark_core.errors import InvalidInput
 
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of file: its name, what it ends in, its media type, the sample rates it takes (None: all of 8,000 to 48,000)."""
+    """A kind of file: its name, what its files end in, its media type, the sample rates that it takes (None: all) and the package it needs."""
 
     name: str
     suffixes: tuple[str, ...]
     media_type: str
     rates_hz: tuple[int, ...] | None = None
-    kind: str = ""
-    subtype: str = ""
+    package: str | None = None
 
 
-_MP3_RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+_MPEG_RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 
 FORMATS = {
     each.name: each
     for each in (
         Format("wav", (".wav",), "audio/wav"),
-        Format("flac", (".flac",), "audio/flac", None, "FLAC", "PCM_16"),
-        Format("mp3", (".mp3",), "audio/mpeg", _MP3_RATES_HZ, "MP3", "MPEG_LAYER_III"),
-        Format("ogg", (".ogg", ".opus"), "audio/ogg", (8_000, 12_000, 16_000, 24_000, 48_000), "OGG", "OPUS"),
+        Format("flac", (".flac",), "audio/flac", package="soundfile"),
+        Format("mp3", (".mp3",), "audio/mpeg", _MPEG_RATES_HZ, "soundfile"),
+        Format("ogg", (".ogg", ".opus"), "audio/ogg", (8_000, 12_000, 16_000, 24_000, 48_000), "soundfile"),
+        Format("aac", (".aac",), "audio/aac", _MPEG_RATES_HZ, "av"),
+        Format("m4a", (".m4a",), "audio/mp4", _MPEG_RATES_HZ, "av"),
+        Format("m4b", (".m4b",), "audio/mp4", _MPEG_RATES_HZ, "av"),
         Format("pcm", (".pcm", ".raw"), "audio/pcm"),
     )
 }
-"""Formats by name. `ogg` is Opus in Ogg; `pcm` is bare 16-bit little-endian samples."""
+"""Formats by name. `ogg` is Opus in Ogg, `aac` bare AAC (ADTS), `m4b` an audiobook, `pcm` signed 16-bit little-endian samples and nothing else."""
+
+ALIASES = {"opus": "ogg"}
+"""Other names that clients use."""
 
 
 def find_format(name: str) -> Format:
     """Return the format of this name. Raises: InvalidInput, which lists them, for another."""
-    if name not in FORMATS:
+    found = FORMATS.get(ALIASES.get(name, name)) if isinstance(name, str) else None
+    if found is None:
         raise InvalidInput(f"The format {name!r} is not known; there are {', '.join(FORMATS)}.")
-    return FORMATS[name]
+    return found
 
 
 def format_of_path(path: str | os.PathLike[str]) -> str:
@@ -63,7 +68,8 @@ def format_of_path(path: str | os.PathLike[str]) -> str:
         if suffix in each.suffixes:
             return each.name
     known = ", ".join(suffix for each in FORMATS.values() for suffix in each.suffixes)
-    raise InvalidInput(f"{path} ends in {suffix or 'no suffix'!r}, which says no format; end it in one of {known}.")
+    has = f"ends in {suffix}, which stands for no format" if suffix else "has no suffix, which would say its format"
+    raise InvalidInput(f"{path} {has}; end it in one of {known}.")
 
 
 def check_output(name: str, sample_rate_hz: int) -> Format:
@@ -71,144 +77,101 @@ def check_output(name: str, sample_rate_hz: int) -> Format:
 
     Raises: InvalidInput for an unknown format, a rate it does not take, or a package that is not installed.
     """
-    format = find_format(name)
+    found = find_format(name)
     check_rate(sample_rate_hz)
-    if format.rates_hz is not None and sample_rate_hz not in format.rates_hz:
-        rates = ", ".join(str(rate) for rate in format.rates_hz)
-        raise InvalidInput(f"{format.name} takes no sample rate of {sample_rate_hz} Hz; give one of {rates}, or another format.")
-    if format.kind:
-        _import_soundfile(format.name)
-    return format
+    if found.rates_hz is not None and sample_rate_hz not in found.rates_hz:
+        rates = ", ".join(str(rate) for rate in found.rates_hz)
+        raise InvalidInput(f"{found.name} does not take a sample rate of {sample_rate_hz} Hz; give one of {rates}, or another format.")
+    if found.package == "soundfile":
+        import_soundfile(found.name)
+    elif found.package == "av":
+        import_av(found.name)
+    return found
+
+
+def open_encoder(
+    file: BinaryIO, sample_rate_hz: int, format: str, settings: Mapping[str, Any] | None = None, is_stream: bool = False
+) -> Encoder:
+    """Begin a file of this format in a file object. `is_stream`: it need only have `write`, and nothing in it is mended afterwards.
+
+    Raises: InvalidInput as `check_output`, and for a stream of a format that cannot be one.
+    """
+    name = check_output(format, sample_rate_hz).name
+    if name == "pcm":
+        return PcmEncoder(file)
+    if name == "wav":
+        return WavEncoder(file, sample_rate_hz, is_stream)
+    if name in SOUNDFILE_KINDS:
+        return SoundfileEncoder(file, sample_rate_hz, name, make_tags(settings or {}), is_stream)
+    if is_stream and name != "aac":
+        raise InvalidInput(f"{name} cannot be streamed, since its index is written at the end; choose aac, mp3, ogg, flac, wav or pcm.")
+    return AacEncoder(file, sample_rate_hz, name, make_tags(settings or {}))
 
 
 def encode(
-    audio: np.ndarray, sample_rate_hz: int, format: str = "wav", settings: Mapping[str, Any] | None = None, chunk: bytes | None = None
+    audio: np.ndarray,
+    sample_rate_hz: int,
+    format: str = "wav",
+    settings: Mapping[str, Any] | None = None,
+    chunk: bytes | None = None,
+    chapters: Sequence[Chapter] = (),
 ) -> bytes:
     """Return the bytes of a whole file of samples (N,), floats from -1 to 1; what lies beyond is clipped.
 
-    `settings`: plain values for JSON, which go into the tags of flac, mp3 and ogg, `settings["text"]` as the title. `chunk`: what a
-    WAV carries behind its audio; the other formats have no place for it.
-    Raises: InvalidInput for audio, a format or a rate that cannot be written.
+    `settings`: plain values for JSON, which go into the tags of every format that has some, `settings["text"]` as the title. `chunk`:
+    what a WAV carries behind its audio, instead of tags. `chapters`: titles and the seconds at which they begin, for m4b and m4a.
+    Raises: InvalidInput for audio, a format, a rate or chapters that cannot be written.
     """
     file = io.BytesIO()
-    if check_output(format, sample_rate_hz).name == "wav":
-        return encode_wav(check_audio(audio), sample_rate_hz, chunk)
     encoder = open_encoder(file, sample_rate_hz, format, settings)
-    encoder.write(check_audio(audio))
-    encoder.close()
+    try:
+        encoder.write(audio)
+        encoder.close(chunk, chapters)
+    except BaseException:
+        encoder.abandon()
+        raise
     return file.getvalue()
 
 
-def encode_pcm(audio: np.ndarray) -> bytes:
-    """Return samples (N,) as bare signed 16-bit little-endian PCM, without a header: what pipes and sockets take."""
-    return to_pcm16(audio).astype("<i2").tobytes()
+class StreamEncoder:
+    """One file whose bytes are sent while it grows, to a socket or a pipe: `add` pieces, then `finish` once.
 
-
-class Encoder:
-    """Samples in, the bytes of one file out, into a file object that is open for writing."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.file = file
-
-    def write(self, audio: np.ndarray) -> None:
-        """Append samples (n,)."""
-        self.file.write(encode_pcm(audio))
-
-    def close(self, chunk: bytes | None = None) -> None:
-        """Finish the file; only a WAV has a place for `chunk`."""
-
-
-class _SoundfileEncoder(Encoder):
-    def __init__(self, file: BinaryIO, sample_rate_hz: int, format: Format, settings: Mapping[str, Any] | None) -> None:
-        super().__init__(file)
-        soundfile = _import_soundfile(format.name)
-        self.sound = soundfile.SoundFile(
-            file, "w", samplerate=sample_rate_hz, channels=1, format=format.kind, subtype=format.subtype, closefd=False
-        )
-        if settings is not None:
-            self.sound.title = str(settings.get("text", ""))
-            self.sound.comment = json.dumps(settings, ensure_ascii=False)
-
-    def write(self, audio: np.ndarray) -> None:
-        self.sound.write(to_pcm16(audio))
-
-    def close(self, chunk: bytes | None = None) -> None:  # noqa: ARG002
-        self.sound.close()
-
-
-class _WavEncoder(Encoder):
-    def __init__(self, file: BinaryIO, sample_rate_hz: int) -> None:
-        super().__init__(file)
-        self.sample_rate_hz = sample_rate_hz
-        self.n_samples = 0
-        file.write(encode_wav(np.zeros(0, np.float32), sample_rate_hz))
-
-    def write(self, audio: np.ndarray) -> None:
-        super().write(audio)
-        self.n_samples += len(audio)
-
-    def close(self, chunk: bytes | None = None) -> None:
-        finish_wav(self.file, self.n_samples, chunk)
-
-
-def open_encoder(file: BinaryIO, sample_rate_hz: int, format: str, settings: Mapping[str, Any] | None = None) -> Encoder:
-    """Begin a file of a format in a file object that can seek. Raises: as `check_output`."""
-    found = check_output(format, sample_rate_hz)
-    if found.name == "wav":
-        return _WavEncoder(file, sample_rate_hz)
-    return _SoundfileEncoder(file, sample_rate_hz, found, settings) if found.kind else Encoder(file)
-
-
-class FileWriter:
-    """A file that grows by pieces under a temporary name and gets its own when it is whole; left early, nothing stays.
-
-    with FileWriter("speech.mp3", 24_000) as writer: writer.write(samples)
+    A WAV's header says that its length is unknown. flac, mp3, ogg and aac give out whole packets: what is left of a piece, at most a fifth
+    of a second, comes with the next.
     """
 
-    def __init__(
-        self, path: str | os.PathLike[str], sample_rate_hz: int, format: str | None = None, settings: Mapping[str, Any] | None = None
-    ) -> None:
-        """Begin. `format`: the suffix decides where None. Raises: InvalidInput as `encode`, and where the folder cannot be written to."""
-        self.path = Path(path)
-        name = format or format_of_path(path)
-        check_output(name, sample_rate_hz)
-        self.chunk: bytes | None = None
-        self.temporary = self.path.with_name(f".{self.path.name[:64]}.{secrets.token_hex(4)}.part")
-        try:
-            self.file = open(os.open(self.temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666), "w+b")  # noqa: SIM115
-            self.encoder = open_encoder(self.file, sample_rate_hz, name, settings)
-        except OSError as error:
-            raise self._explain(error) from error
+    def __init__(self, sample_rate_hz: int, format: str = "wav", settings: Mapping[str, Any] | None = None) -> None:
+        """Begin. Raises: InvalidInput as `encode`, and for m4a and m4b, whose index is written at the end."""
+        self._bytes = bytearray()
+        self._encoder = open_encoder(cast("BinaryIO", self), sample_rate_hz, format, settings, is_stream=True)
 
-    def write(self, audio: np.ndarray) -> None:
-        """Append samples (n,)."""
-        try:
-            self.encoder.write(check_audio(audio))
-        except OSError as error:
-            raise self._explain(error) from error
+    def add(self, audio: np.ndarray) -> bytes:
+        """Take samples (n,), floats from -1 to 1; return what can be sent by now. Raises: InvalidInput for what is no audio."""
+        self._encoder.write(audio)
+        return self._take()
 
-    def __enter__(self) -> FileWriter:
-        return self
+    def finish(self) -> bytes:
+        """Return the end of the file. Raises: InvalidInput where no audio was added."""
+        self._encoder.close()
+        return self._take()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        try:
-            if kind is None:
-                self.encoder.close(self.chunk)
-                self.file.close()
-                os.replace(self.temporary, self.path)
-        except OSError as problem:
-            raise self._explain(problem) from problem
-        finally:
-            self.file.close()
-            self.temporary.unlink(missing_ok=True)
+    def write(self, data: bytes, /) -> int:
+        """Take bytes from the encoder."""
+        self._bytes += data
+        return len(data)
 
-    def _explain(self, error: OSError) -> InvalidInput:
-        return InvalidInput(f"{self.path} cannot be written: {error.strerror or error}. Give a path in a folder that exists and has room.")
+    def _take(self) -> bytes:
+        taken = bytes(self._bytes)
+        self._bytes.clear()
+        return taken
 
 
-def _import_soundfile(name: str) -> Any:
-    try:
-        import soundfile
-    except (ImportError, OSError) as error:  # OSError: the package is there and its library is not
-        raise InvalidInput(f"{name} needs the package soundfile ({error}); pip install soundfile, or choose wav.") from error
-    return soundfile
+def encode_stream(
+    pieces: Iterable[np.ndarray], sample_rate_hz: int, format: str = "wav", settings: Mapping[str, Any] | None = None
+) -> Iterator[bytes]:
+    """Yield the bytes of a file as its pieces (n,) come. Raises: InvalidInput as StreamEncoder, when the first bytes are asked for."""
+    encoder = StreamEncoder(sample_rate_hz, format, settings)
+    for piece in pieces:
+        if ready := encoder.add(piece):
+            yield ready
+    yield encoder.finish()

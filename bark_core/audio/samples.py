@@ -35,6 +35,11 @@ def check_audio(audio: object) -> np.ndarray:
     return samples
 
 
+def measure_peak(audio: np.ndarray) -> float:
+    """Return the magnitude of the loudest of samples (N,), 0 where there are none. No array of magnitudes is made."""
+    return max(-float(audio.min()), float(audio.max())) if len(audio) else 0.0
+
+
 def check_rate(rate_hz: object) -> int:
     """Return a sample rate as an int. Raises: InvalidInput where it is not a whole number from 8,000 to 48,000."""
     if isinstance(rate_hz, bool) or not isinstance(rate_hz, (int, np.integer)) or not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:

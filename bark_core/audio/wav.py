@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import secrets
 import struct
@@ -16,6 +15,9 @@ from bark_core.errors import InvalidInput
 CHUNK_ID = b"bark"
 """The RIFF chunk that carries what made the audio. Lower-case ids are left to applications."""
 
+MAX_WAV_BYTES = 2**32 - 2**25
+"""What the 32-bit sizes of a WAV leave for audio, beside the largest chunk: 24 hours at Bark's rate."""
+
 MAX_CHUNK_BYTES = 16 * 2**20
 """More than an hour of speech needs; a file that claims more is refused before anything is read."""
 
@@ -27,27 +29,21 @@ def to_pcm16(audio: np.ndarray) -> np.ndarray:
 
 def encode_wav(audio: np.ndarray, sample_rate_hz: int, chunk: bytes | None = None) -> bytes:
     """Return a whole mono WAV file of float samples (N,), with `chunk` behind the audio."""
-    from scipy.io import wavfile  # a sixth of a second, which whoever waits for a model need not wait for
-
-    buffer = io.BytesIO()
-    wavfile.write(buffer, sample_rate_hz, to_pcm16(audio))
-    whole = bytearray(buffer.getvalue())
-    if chunk is not None:
-        whole += CHUNK_ID + struct.pack("<I", len(chunk)) + chunk + b"\0" * (len(chunk) % 2)
-        struct.pack_into("<I", whole, 4, len(whole) - 8)
-    return bytes(whole)
+    packed = pack_chunk(chunk)
+    return make_header(sample_rate_hz, len(audio), len(packed)) + to_pcm16(audio).astype("<i2").tobytes() + packed
 
 
-def finish_wav(file: BinaryIO, n_samples: int, chunk: bytes | None = None) -> None:
-    """End a WAV that was begun as one of no samples and grew by `n_samples` of 16 bits: append `chunk`, set its sizes."""
-    if chunk is not None:
-        file.write(CHUNK_ID + struct.pack("<I", len(chunk)) + chunk + b"\0" * (len(chunk) % 2))
-    size = file.tell()
-    file.seek(4)
-    file.write(struct.pack("<I", size - 8))
-    file.seek(40)
-    file.write(struct.pack("<I", 2 * n_samples))
-    file.seek(size)
+def make_header(sample_rate_hz: int, n_samples: int | None, n_bytes_after: int = 0) -> bytes:
+    """Return the 44 bytes before the audio. `n_samples` None: a stream whose length is not known, as ffmpeg and others mark it."""
+    n_bytes = 0xFFFFFFFF if n_samples is None else 2 * n_samples
+    n_bytes_in_all = 0xFFFFFFFF if n_samples is None else 36 + n_bytes + n_bytes_after
+    form = struct.pack("<IHHIIHH", 16, 1, 1, sample_rate_hz, 2 * sample_rate_hz, 2, 16)  # PCM, one channel, 2 bytes a sample
+    return b"RIFF" + struct.pack("<I", n_bytes_in_all) + b"WAVEfmt " + form + b"data" + struct.pack("<I", n_bytes)
+
+
+def pack_chunk(chunk: bytes | None) -> bytes:
+    """Return our chunk as it stands in the file, nothing where there is none."""
+    return b"" if chunk is None else CHUNK_ID + struct.pack("<I", len(chunk)) + chunk + b"\0" * (len(chunk) % 2)
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> Path:

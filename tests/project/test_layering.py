@@ -18,6 +18,7 @@ CORE = ROOT / "bark_core"
 
 # Packages from outside, and the only files that may know them. What is not named here is imported nowhere in bark_core.
 PACKAGES = {
+    "av": {"audio/mp4"},
     "encodec": {"model/codec"},
     "faster_whisper": {"speech/verify"},
     "httpx": {"gateway/app"},
@@ -26,8 +27,8 @@ PACKAGES = {
     "sentencex": {"text/sentences"},
     "pyloudnorm": {"audio/loudness"},
     "python_stretch": {"audio/speed"},
-    "scipy": {"audio/samples", "audio/wav", "engine/sampling"},
-    "soundfile": {"audio/formats"},
+    "scipy": {"audio/samples", "engine/sampling"},
+    "soundfile": {"audio/encoders"},
     "starlette": {"gateway/app"},
     "tokenizers": {"text/wordpiece"},
     "tqdm": {"speech/progress"},
