@@ -9,8 +9,7 @@ import ctypes
 import os
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +18,8 @@ from torch import Tensor, nn
 
 from bark_core.engine.compile import NativeUnavailable, load_compiled
 from bark_core.engine.loop import Engine, Row
+from bark_core.engine.threads import run_with_threads
+from bark_core.errors import GenerationError
 from bark_core.model.cache import KVCache
 from bark_core.model.quantize import Int8Linear
 from bark_core.model.transformer import Block, CausalGPT, FineGPT
@@ -74,49 +75,6 @@ def load_library(cache: Path | None = None) -> ctypes.CDLL:
     return library
 
 
-class _OneThread:
-    """While a thread is within, torch runs its operations on that thread alone.
-
-    torch keeps a number for each thread, and one that threads start with which are new to it. So what a thread finds
-    while others are within says nothing; what the first one found is what all go back to.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._n_within = self._n_else = 0
-
-    def count_else(self) -> int:
-        """Return the number of threads that torch has when nobody is within."""
-        with self._lock:
-            return self._n_else if self._n_within else torch.get_num_threads()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if not self._n_within:
-                self._n_else = torch.get_num_threads()
-            self._n_within += 1
-            torch.set_num_threads(1)
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._n_within -= 1
-            torch.set_num_threads(self._n_else)
-
-    @contextmanager
-    def lifted(self) -> Iterator[None]:
-        """Give torch its threads back meanwhile, to a thread that is within or is not."""
-        before = torch.get_num_threads()
-        torch.set_num_threads(self.count_else())
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
-
-
-ONE_THREAD = _OneThread()
-"""One for all engines, since torch's number of threads is the process's."""
-
-
 class _NativeModel:
     """A model's description for the kernel, the tensors whose addresses it holds, and the thread pool that it runs on."""
 
@@ -127,47 +85,85 @@ class _NativeModel:
             raise NativeUnavailable(f"the kernel runs on CPUs in fp32, bf16 and int8, not on {weight.device} in {weight.dtype}")
         if config.n_embd % 32 or config.n_embd // config.n_head not in HEAD_WIDTHS or 4 * config.n_embd > MAX_INPUTS:
             raise NativeUnavailable(f"the kernel takes widths in steps of 32 with heads of 32 or 64, not {config.n_embd} in {config.n_head} heads")
-        self.width, self._is_fp32 = config.n_embd, weight.dtype == torch.float32
+        self.width, self.n_rows, self.n_positions = config.n_embd, keys.shape[1], keys.shape[2]
+        self._dtype, self._weight_dtype = weight.dtype, cast(Block, model.h[0]).mlp.c_fc.weight.dtype
         self._library = library
         self._kept: list[Any] = []
-        self.pool = ctypes.c_void_p(library.pool_make(ONE_THREAD.count_else()))
-        weakref.finalize(self, library.pool_free, self.pool)
-        layers = (_Layer * config.n_layer)(*(self._layer(block) for block in cast("list[Block]", list(model.h))))
-        self._kept.append(layers)
-        kind = KINDS[cast(Block, model.h[0]).mlp.c_fc.weight.dtype]
-        self.model = ctypes.byref(_Model(
-            kind, config.n_layer, config.n_head, config.n_embd, self._keep(model.ln_f.weight), self._keep(model.ln_f.bias),
-            layers, keys.data_ptr(), values.data_ptr(), keys.stride(0), keys.stride(1),
-        ))  # fmt: skip
+        try:
+            layers = (_Layer * config.n_layer)(*(self._layer(block) for block in cast("list[Block]", list(model.h))))
+            self._kept.append(layers)
+            self.model = ctypes.byref(_Model(
+                KINDS[self._weight_dtype], config.n_layer, config.n_head, config.n_embd, self._keep(model.ln_f.weight), self._keep(model.ln_f.bias),
+                layers, self._cache(keys, keys), self._cache(values, keys), keys.stride(0), keys.stride(1),
+            ))  # fmt: skip
+        except GenerationError as error:
+            raise NativeUnavailable(str(error).rstrip(".")) from error
+        self.pool = ctypes.c_void_p(library.pool_make(torch.get_num_threads()))
+        weakref.finalize(self, _free_pool, library, self.pool, os.getpid())
 
     def run_window(self, x: Tensor, start: int, row: int, first: int, causal: bool, int8_acts: bool = False) -> Tensor | None:
         """Feed (T, C) at positions start … of a row; return the normed hidden states of those from the first-th on, (T − first, C).
 
         `int8_acts`: 8-bit weights × 8-bit activations, not 16-bit ones. None where the kernel lacks this processor or width, and torch runs it.
         """
-        if self.width % WINDOW_WIDTH or (self._is_fp32 and self.width > MAX_FP32_WINDOW_WIDTH):
+        if self.width % WINDOW_WIDTH or (self._dtype is torch.float32 and self.width > MAX_FP32_WINDOW_WIDTH):
             return None
+        n = len(x)
+        if not (0 <= first < n and 0 <= start <= self.n_positions - n and 0 <= row < self.n_rows):
+            raise GenerationError(
+                f"The kernel was asked for positions {start} to {start + n - 1} of row {row}, from the {first}th of them on; "
+                f"its cache has {self.n_positions} positions in {self.n_rows} rows."
+            )
         x = x.float().contiguous()
-        hidden = torch.empty(len(x) - first, self.width)
-        done = self._library.run_window(self.pool, self.model, int8_acts, len(x), start, row, causal, first, _address(x), _address(hidden))
+        hidden = torch.empty((n - first, self.width), dtype=torch.float32, device="cpu")
+        addresses = _address(x, torch.float32, n, self.width), _address(hidden, torch.float32, n - first, self.width)
+        done = self._library.run_window(self.pool, self.model, int8_acts, n, start, row, causal, first, *addresses)
         return hidden if done else None
 
+    def decode_step(self, x: Tensor, positions: list[int]) -> Tensor:
+        """Feed (B, C), positions added, at `positions` of rows 0 … B − 1; return the normed hidden states (B, C) float32."""
+        n = len(positions)
+        if n > self.n_rows or not 0 <= min(positions) <= max(positions) < self.n_positions:
+            raise GenerationError(
+                f"The kernel was asked for positions {positions} of {n} rows; its cache has {self.n_positions} positions in {self.n_rows} rows."
+            )
+        x = x.float().contiguous()
+        hidden = torch.empty((n, self.width), dtype=torch.float32, device="cpu")
+        addresses = _address(x, torch.float32, n, self.width), (ctypes.c_int64 * n)(*positions), _address(hidden, torch.float32, n, self.width)
+        self._library.decode_step(self.pool, self.model, n, *addresses)
+        return hidden
+
+    def multiply_rows(self, weight: Tensor, x: Tensor) -> Tensor:
+        """Return x (B, C) times rows of weights (N, C), in the weights' precision: (B, N) float32."""
+        x, (n, count) = x.float().contiguous(), (len(x), len(weight))
+        out = torch.empty((n, count), dtype=torch.float32, device="cpu")
+        linear = _Linear(_address(weight, self._dtype, count, self.width), None, None)
+        addresses = _address(x, torch.float32, n, self.width), _address(out, torch.float32, n, count)
+        self._library.multiply_rows(self.pool, KINDS[self._dtype], ctypes.byref(linear), n, self.width, count, *addresses)
+        return out
+
     def _layer(self, block: Block) -> _Layer:
-        linears = (self._linear(linear) for linear in (block.attn.c_attn, block.attn.c_proj, block.mlp.c_fc, block.mlp.c_proj))
         norms = (self._keep(tensor) for norm in (block.ln_1, block.ln_2) for tensor in (norm.weight, norm.bias))
-        return _Layer(*norms, *linears)
+        shapes = ((block.attn.c_attn, 3, 1), (block.attn.c_proj, 1, 1), (block.mlp.c_fc, 4, 1), (block.mlp.c_proj, 1, 4))
+        return _Layer(*norms, *(self._linear(linear, n_out * self.width, n_in * self.width) for linear, n_out, n_in in shapes))
 
-    def _linear(self, linear: nn.Linear | Int8Linear) -> _Linear:
-        assert linear.weight.is_contiguous()
-        scale = linear.scale if isinstance(linear, Int8Linear) else None
-        return _Linear(linear.weight.data_ptr(), self._keep(scale), self._keep(linear.bias))
+    def _linear(self, linear: nn.Linear | Int8Linear, n_out: int, n_in: int) -> _Linear:
+        scale = self._keep(linear.scale, n_out) if isinstance(linear, Int8Linear) else None
+        return _Linear(_address(linear.weight, self._weight_dtype, n_out, n_in), scale, self._keep(linear.bias, n_out))
 
-    def _keep(self, tensor: Tensor | None) -> int | None:
-        """Return the address of a vector in float32, kept alive as long as this is."""
+    def _keep(self, tensor: Tensor | None, n: int | None = None) -> ctypes.c_void_p | None:
+        """Return the address of a vector of `n` numbers (the width where None) in float32, kept alive as long as this is."""
         if tensor is None:
             return None
         self._kept.append(tensor.float().contiguous())
-        return self._kept[-1].data_ptr()
+        return _address(self._kept[-1], torch.float32, n or self.width)
+
+    def _cache(self, tensor: Tensor, keys: Tensor) -> ctypes.c_void_p:
+        """Return the address of keys or values, whose layers lie as far apart as those of `keys`, or are all one."""
+        dtype = torch.float32 if self._weight_dtype is torch.float32 else torch.bfloat16
+        if tensor.shape != keys.shape or tensor.stride() != keys.stride():
+            raise _refusal(tensor, dtype, keys.shape)
+        return _address(tensor[0], dtype, self.n_rows, self.n_positions, self.width)
 
 
 class NativeEngine(Engine):
@@ -176,39 +172,25 @@ class NativeEngine(Engine):
     def __init__(self, model: CausalGPT, n_rows: int, library: ctypes.CDLL, n_positions: int | None = None) -> None:
         """As `Engine`. Raises: NativeUnavailable for a model that the kernel was not written for."""
         super().__init__(model, n_rows, n_positions)
-        self._library = library
+        self._n_threads = torch.get_num_threads()
         self._native = _NativeModel(model, self.cache.keys, self.cache.values, library)
 
     def prefill(self, x: Tensor, slot: int, start: int) -> Tensor:
         placed = x + self.model.wpe.weight[start : start + len(x)]
         hidden = self._native.run_window(placed, start, slot, len(x) - 1, causal=True)
-        if hidden is None:
-            with ONE_THREAD.lifted():
-                hidden = super().prefill(x, slot, start)
-        return hidden
+        return run_with_threads(self._n_threads, super().prefill, x, slot, start) if hidden is None else hidden
 
     def step(self, tokens: list[int], positions: list[int]) -> Tensor:
-        n_rows = len(tokens)
-        where = torch.tensor(positions)
-        x = (self.model.embed(torch.tensor(tokens)) + self.model.wpe(where)).float().contiguous()
-        hidden = torch.empty(n_rows, self._native.width)
-        self._library.decode_step(self._native.pool, self._native.model, n_rows, _address(x), _address(where), _address(hidden))
-        return hidden
+        ids, where = (torch.tensor(each, dtype=torch.int64, device="cpu") for each in (tokens, positions))
+        return self._native.decode_step(self.model.embed(ids) + self.model.wpe(where), positions)
 
     def head(self, hidden: Tensor, first: int, count: int) -> Tensor:
-        weight = self.model.lm_head.weight[first : first + count]
-        hidden = hidden.float().contiguous()
-        out = torch.empty(len(hidden), count)
-        linear = _Linear(weight.data_ptr(), None, None)
-        self._library.multiply_rows(
-            self._native.pool, KINDS[weight.dtype], ctypes.byref(linear), len(hidden), hidden.shape[1], count, _address(hidden), _address(out)
-        )
-        return out
+        return self._native.multiply_rows(self.model.lm_head.weight[first : first + count], hidden)
 
     def choose(self, rows: Sequence[Row], options: SamplingOptions, min_end_prob: float | None) -> list[int]:
         """As `Engine`'s, while torch has one thread: its others would go on spinning for work when the kernel's need the cores."""
-        with ONE_THREAD:
-            return super().choose(rows, options, min_end_prob)
+        self._n_threads = torch.get_num_threads()
+        return run_with_threads(1, super().choose, rows, options, min_end_prob)
 
 
 class NativeWindows:
@@ -218,9 +200,10 @@ class NativeWindows:
         """`int8_acts`: as in `run_window`. Raises: NativeUnavailable for a model that the kernel was not written for, or a processor."""
         config, dtype = model.config, model.wpe.weight.dtype
         self._cache = KVCache(1, 1, config.block_size, config.n_embd, dtype, "cpu")  # one layer's, for each in turn
-        self._native = _NativeModel(model, self._cache.keys.expand(config.n_layer, -1, -1, -1), self._cache.values, library)
+        keys, values = (each.expand(config.n_layer, -1, -1, -1) for each in (self._cache.keys, self._cache.values))
+        self._native = _NativeModel(model, keys, values, library)
         self.int8_acts, self._lock = int8_acts, threading.Lock()
-        if self._native.run_window(torch.zeros(1, config.n_embd), 0, 0, 0, False, int8_acts) is None:
+        if self._native.run_window(torch.zeros((1, config.n_embd), dtype=torch.float32, device="cpu"), 0, 0, 0, False, int8_acts) is None:
             raise NativeUnavailable("the kernel runs windows of widths in steps of 64, and on processors with AVX-512 and without AMX")
 
     def __call__(self, x: Tensor, first: int) -> Tensor:
@@ -230,5 +213,22 @@ class NativeWindows:
         return torch.stack(cast("list[Tensor]", made))
 
 
-def _address(tensor: Tensor) -> ctypes.c_void_p:
+def _address(tensor: Tensor, dtype: torch.dtype, *shape: int) -> ctypes.c_void_p:
+    """Return a tensor's address. Raises: GenerationError where the kernel, which is told of no types, would read or write something else there."""
+    if tensor.dtype is not dtype or tensor.shape != shape or not tensor.is_cpu or not tensor.is_contiguous():
+        raise _refusal(tensor, dtype, shape)
     return ctypes.c_void_p(tensor.data_ptr())
+
+
+def _refusal(tensor: Tensor, dtype: torch.dtype, shape: tuple[int, ...]) -> GenerationError:
+    how = "contiguous" if tensor.is_contiguous() else "with gaps"
+    return GenerationError(
+        f"The kernel was given a tensor of {tensor.dtype}, shape {list(tensor.shape)}, on {tensor.device}, {how}; "
+        f"it takes {dtype}, {list(shape)}, on the CPU, contiguous."
+    )
+
+
+def _free_pool(library: ctypes.CDLL, pool: ctypes.c_void_p, process: int) -> None:
+    """Free a thread pool where it was made: a fork has no threads to wait for."""
+    if os.getpid() == process:
+        library.pool_free(pool)

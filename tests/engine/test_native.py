@@ -7,7 +7,6 @@ import itertools
 import os
 import subprocess
 import sys
-import threading
 import warnings
 from pathlib import Path
 from typing import Any, cast
@@ -255,41 +254,3 @@ def test_wide_windows_in_fp32_are_left_to_torch_and_their_steps_are_not(library:
     model = make_causal("fp32", width=1088, n_head=17)
     found, wanted = run(NativeEngine(model, 2, library), [0, 3]), run(Engine(model, 2), [0, 3])
     assert all(error_of(one, other) < TOLERANCES["fp32"] for one, other in zip(found, wanted, strict=True))
-
-
-@torch.inference_mode()
-def test_a_prompt_that_is_left_to_torch_has_all_its_threads(library: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = make_causal("fp32", width=96, n_head=3)
-    engine = NativeEngine(model, 1, library)
-    seen: list[int] = []
-    original = model.prefill
-    monkeypatch.setattr(model, "prefill", lambda *given: (seen.append(torch.get_num_threads()), original(*given))[1])
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
-    try:
-        with native.ONE_THREAD:
-            assert torch.get_num_threads() == 1 and native.ONE_THREAD.count_else() == 3
-            engine.prefill(model.embed(torch.arange(5)), 0, 0)
-            assert torch.get_num_threads() == 1
-        assert seen == [3] and torch.get_num_threads() == 3
-    finally:
-        torch.set_num_threads(before)
-
-
-def test_a_thread_that_begins_while_another_decodes_ends_with_all_threads() -> None:
-    before, seen = torch.get_num_threads(), list[int]()
-    torch.set_num_threads(3)
-
-    def begin() -> None:
-        with native.ONE_THREAD:
-            seen.append(torch.get_num_threads())
-        seen.append(torch.get_num_threads())
-
-    try:
-        with native.ONE_THREAD:
-            thread = threading.Thread(target=begin)
-            thread.start()
-            thread.join()
-        assert seen == [1, 3] and torch.get_num_threads() == 3
-    finally:
-        torch.set_num_threads(before)
