@@ -13,6 +13,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -20,7 +21,7 @@ import numpy as np
 from bark_core.audio.wav import read_chunk
 from bark_core.errors import InvalidInput
 from bark_core.filekinds import describe_file
-from bark_core.types import History, check_path
+from bark_core.types import History
 
 ARRAYS = ("semantic_prompt", "coarse_prompt", "fine_prompt")
 """The arrays of a voice file, as the original names them."""
@@ -65,17 +66,16 @@ def pack_arrays(arrays: Mapping[str, Any]) -> io.BytesIO:
 
 def read_voice_file(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Return the arrays and the settings that a voice file holds, whichever kind it is."""
-    path = check_path(path)
     name = str(path)
     try:
-        if not path.is_file():
+        if not Path(path).is_file():
             raise InvalidInput(f"There is no file {name}. Give a path to an .npz voice or to a WAV written by this program.")
         with open(path, "rb") as file:
             magic = file.read(4)
             if magic == b"RIFF":
                 return _read_archive(io.BytesIO(read_chunk(file, name)), name)
             if magic[:2] != b"PK":
-                if (stand_in := describe_file(path)) is not None:
+                if (stand_in := describe_file(Path(path))) is not None:
                     raise InvalidInput(f"{name} is {stand_in}.")
                 raise InvalidInput(f"{name} is neither an .npz voice nor a WAV: it begins with {magic!r}.")
             size = file.seek(0, os.SEEK_END)
