@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bark_core.audio.joins import find_speech
+from bark_core.audio.silence import find_speech
 from bark_core.errors import InvalidInput
 from bark_core.text.duration import bound_seconds, estimate_seconds
 from bark_core.types import is_whole
