@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,10 @@ from bark_core.errors import InvalidInput
 
 MIN_RATE_HZ, MAX_RATE_HZ = 8_000, 48_000
 """The sample rates that files are written in: from a telephone's to a studio's."""
+
+_TAPS_A_SIDE = 10
+"""Length of the filter on either side, in samples of the lower rate: as scipy's resample_poly has it, and its window."""
+_WINDOW: Any = ("kaiser", 5.0)
 
 
 def check_audio(audio: object) -> np.ndarray:
@@ -28,15 +33,14 @@ def check_audio(audio: object) -> np.ndarray:
     if not len(samples):
         raise InvalidInput("The audio is empty; give at least one sample.")
     samples = np.ascontiguousarray(samples, np.float32)
-    # One sum instead of an array of truth values: it is not finite where any sample is not.
-    if not math.isfinite(float(np.dot(samples, np.zeros_like(samples)))):
+    if not math.isfinite(measure_peak(samples)):
         n_bad = int(np.count_nonzero(~np.isfinite(samples)))
         raise InvalidInput(f"{n_bad} of the {len(samples)} samples of the audio are no finite numbers; make it again.")
     return samples
 
 
 def measure_peak(audio: np.ndarray) -> float:
-    """Return the magnitude of the loudest of samples (N,), 0 where there are none. No array of magnitudes is made."""
+    """Return the magnitude of the loudest of samples (N,), 0 where there are none; not finite where any is not. Makes no array."""
     return max(-float(audio.min()), float(audio.max())) if len(audio) else 0.0
 
 
@@ -49,14 +53,55 @@ def check_rate(rate_hz: object) -> int:
     return int(rate_hz)
 
 
-def resample(audio: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
-    """Return samples (N,) at another rate, (ceil(N · to / from),) float32, with an anti-aliasing filter."""
-    if from_hz == to_hz:
-        return audio
-    from scipy.signal import resample_poly  # a second of imports, which whoever writes at Bark's own rate need not wait for
+class Resampler:
+    """Samples of a stream at another rate: `add` any number of pieces, then `finish` once."""
 
-    common = math.gcd(from_hz, to_hz)
-    return resample_poly(audio, to_hz // common, from_hz // common).astype(np.float32)
+    def __init__(self, from_hz: int, to_hz: int) -> None:
+        """Begin. Raises: InvalidInput for a rate out of 8,000 to 48,000 Hz."""
+        common = math.gcd(check_rate(from_hz), check_rate(to_hz))
+        self._up, self._down = to_hz // common, from_hz // common
+        widest = max(self._up, self._down)
+        if from_hz != to_hz:
+            from scipy.signal import firwin  # a second of imports, which whoever stays at Bark's own rate need not wait for
+
+            self._filter = np.asarray(firwin(2 * _TAPS_A_SIDE * widest + 1, 1 / widest, window=_WINDOW), np.float32)
+        # Every output needs so many inputs on either side. Work begins and ends at multiples of `down`, where outputs fall on inputs.
+        self._context = -(-_TAPS_A_SIDE * widest // (self._up * self._down)) * self._down
+        self._held = np.zeros(0, np.float32)
+        self._n_before = 0
+
+    def add(self, piece: np.ndarray) -> np.ndarray:
+        """Take samples (n,); return those (m,) float32 that no later piece can change."""
+        self._held = np.concatenate((self._held, np.asarray(piece, np.float32)))
+        ready = (len(self._held) - self._n_before - self._context) // self._down * self._down
+        if ready <= 0:
+            return np.zeros(0, np.float32)
+        out = self._filter_held(self._n_before + ready + self._context)[: ready // self._down * self._up]
+        drop = max(0, self._n_before + ready - self._context)
+        self._held, self._n_before = self._held[drop:], self._n_before + ready - drop
+        return out
+
+    def finish(self) -> np.ndarray:
+        """Return the rest (m,), as if silence followed."""
+        rest = self._filter_held(len(self._held))
+        self._held, self._n_before = self._held[:0], 0
+        return rest
+
+    def _filter_held(self, n: int) -> np.ndarray:
+        """Return the outputs of the first n samples held that have not been given out yet."""
+        if self._up == self._down or not n:
+            return self._held[self._n_before : n]
+        from scipy.signal import resample_poly
+
+        return resample_poly(self._held[:n], self._up, self._down, window=self._filter)[self._n_before // self._down * self._up :]
+
+
+def resample(audio: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
+    """Return samples (N,) at another rate: (ceil(N · to / from),) float32. Raises: InvalidInput for a rate out of 8,000 to 48,000 Hz."""
+    if check_rate(from_hz) == check_rate(to_hz):
+        return audio
+    resampler = Resampler(from_hz, to_hz)
+    return np.concatenate((resampler.add(audio), resampler.finish()))
 
 
 class Whole:
