@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import secrets
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -72,6 +74,18 @@ def check_seed(seed: object) -> int:
     if not is_whole(seed) or not 0 <= seed <= MAX_SEED:  # type: ignore[operator]
         raise InvalidInput(f"A seed of {seed!r} was given; it must be a whole number from 0 to {MAX_SEED}, or left out for one drawn at random.")
     return int(seed)  # type: ignore[call-overload]
+
+
+def check_path(path: object) -> Path:
+    """Return a path. Raises: InvalidInput where it is none: of another type, or with a NUL or a character that no file name can have."""
+    if not isinstance(path, (str, os.PathLike)) or not isinstance(text := os.fspath(path), str):
+        raise InvalidInput(f"A path of type {type(path).__name__} was given; it must be a string or a pathlib.Path.")
+    try:
+        if b"\0" in os.fsencode(text):
+            raise InvalidInput(f"The path {text!r} holds a NUL character, which no file name can; leave it out.")
+    except UnicodeEncodeError as error:
+        raise InvalidInput(f"The path {text!r} holds a character that no file name here can; leave it out.") from error
+    return Path(text)
 
 
 def choose_seed() -> int:
@@ -172,7 +186,7 @@ class Timings:
         return self.wall_s / self.audio_s if self.audio_s else math.inf
 
 
-def _make_plain(options: SamplingOptions | GenerateOptions | Pauses, kind: type[int] | type[float], *names: str) -> None:
+def _make_plain(options: object, kind: type[int] | type[float], *names: str) -> None:
     """Make Python's own numbers of some fields of frozen options, where they are not None."""
     for name in names:
         value = getattr(options, name)

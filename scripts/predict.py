@@ -10,8 +10,6 @@ import argparse
 import base64
 import binascii
 import mimetypes
-import os
-import secrets
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from bark_core.audio.files import check_target, write_atomically  # noqa: E402
+from bark_core.errors import InvalidInput  # noqa: E402
 from scripts.schema import SchemaError, build_schema  # noqa: E402
 from scripts.server import Server, ServerError  # noqa: E402
 
@@ -55,13 +55,7 @@ def as_data_url(path: Path) -> str:
 
 def write_output(url: str, path: Path) -> None:
     """Write the contents of a data: URL to a file, whole or not at all."""
-    data = base64.b64decode(url.partition(",")[2], validate=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomically(path, base64.b64decode(url.partition(",")[2], validate=True))
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -75,10 +69,14 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def predict(arguments: argparse.Namespace) -> str:
-    """Run the prediction and write its output; return a sentence on what came of it. Raises: ServerError, UsageError, OSError."""
+    """Run the prediction and write its output; return a sentence on what came of it. Raises: ServerError, UsageError, InvalidInput, OSError."""
     schema = build_schema(ROOT / "predict.py")
     properties = schema["components"]["schemas"]["Input"]["properties"]
     inputs = dict(read_input(text, properties) for text in arguments.input)
+    try:
+        check_target(arguments.output)
+    except InvalidInput as error:
+        raise UsageError(str(error)) from error
     env = {"BARK_MODEL": arguments.model} if arguments.model else {}
     show = None if arguments.quiet else lambda line: print(line, file=sys.stderr, flush=True)
     with Server(env, on_log=show) as server:
@@ -104,7 +102,7 @@ def main() -> int:
     except UsageError as error:
         print(f"predict: {error}", file=sys.stderr)
         return 2
-    except (ServerError, SchemaError, OSError, binascii.Error) as error:
+    except (ServerError, SchemaError, InvalidInput, OSError, binascii.Error) as error:
         print(f"predict: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -9,7 +9,6 @@ import io
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import numpy as np
@@ -19,6 +18,7 @@ from bark_core.audio.mp4 import AacEncoder, import_av
 from bark_core.audio.samples import check_rate
 from bark_core.audio.tags import make_tags
 from bark_core.errors import InvalidInput
+from bark_core.types import check_path
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def find_format(name: str) -> Format:
 
 def format_of_path(path: str | os.PathLike[str]) -> str:
     """Return the name of the format that a path's suffix asks for. Raises: InvalidInput, which lists the suffixes, for another."""
-    suffix = Path(path).suffix.lower()
+    suffix = check_path(path).suffix.lower()
     for each in FORMATS.values():
         if suffix in each.suffixes:
             return each.name

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import secrets
 import struct
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -44,27 +42,6 @@ def make_header(sample_rate_hz: int, n_samples: int | None, n_bytes_after: int =
 def pack_chunk(chunk: bytes | None) -> bytes:
     """Return our chunk as it stands in the file, nothing where there is none."""
     return b"" if chunk is None else CHUNK_ID + struct.pack("<I", len(chunk)) + chunk + b"\0" * (len(chunk) % 2)
-
-
-def write_atomically(path: str | os.PathLike[str], data: bytes) -> Path:
-    """Write a file whole or not at all: under a temporary name in its folder, then renamed.
-
-    Raises: InvalidInput where the folder is missing or cannot be written to.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name[:64]}.{secrets.token_hex(4)}.part")
-    try:
-        # Not the tempfile module: its files are readable by their owner alone, whatever the umask allows.
-        with open(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666), "wb") as file:
-            file.write(data)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InvalidInput(
-            f"{path} cannot be written: {error.strerror or error}. Give a path in a folder that exists and is writable."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
 
 
 def read_chunk(file: BinaryIO, name: str) -> bytes:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
 from bark_core.audio.encoders import Chapter, Encoder
+from bark_core.audio.files import PendingFile
 from bark_core.audio.formats import check_output, format_of_path, open_encoder
-from bark_core.errors import InvalidInput
 
 
 class FileWriter:
@@ -28,19 +26,16 @@ class FileWriter:
         self, path: str | os.PathLike[str], sample_rate_hz: int, format: str | None = None, settings: Mapping[str, Any] | None = None
     ) -> None:
         """Begin. `format`: the suffix decides where None. Raises: InvalidInput as `encode`, and where the folder cannot be written to."""
-        self.path = Path(path)
         name = check_output(format or format_of_path(path), sample_rate_hz).name
-        self.temporary = self.path.with_name(f".{self.path.name[:64]}.{secrets.token_hex(4)}.part")
-        self.file: BinaryIO | None = None
+        self.pending = PendingFile(path)
         self.encoder: Encoder | None = None
         self.is_finished = False
         try:
-            self.file = open(os.open(self.temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666), "w+b")  # noqa: SIM115
-            self.encoder = open_encoder(self.file, sample_rate_hz, name, settings)
+            self.encoder = open_encoder(cast("BinaryIO", self.pending.file), sample_rate_hz, name, settings)
         except BaseException as error:
             self.abandon()
             if isinstance(error, OSError):
-                raise self._explain(error) from error
+                raise self.pending.explain(error) from error
             raise
 
     def write(self, audio: np.ndarray) -> None:
@@ -49,30 +44,26 @@ class FileWriter:
         try:
             self.encoder.write(audio)
         except OSError as error:
-            raise self._explain(error) from error
+            raise self.pending.explain(error) from error
 
     def finish(self, chunk: bytes | None = None, chapters: Sequence[Chapter] = ()) -> Path:
         """End the file and give it its name. `chunk`, `chapters`: as in `encode`. Raises: InvalidInput where it has no audio or no room."""
-        assert self.encoder is not None and self.file is not None
+        assert self.encoder is not None
         try:
             self.encoder.close(chunk, chapters)
-            self.file.close()
-            os.replace(self.temporary, self.path)
+            self.pending.commit()
             self.is_finished = True
         except OSError as error:
-            raise self._explain(error) from error
+            raise self.pending.explain(error) from error
         finally:
             self.abandon()
-        return self.path
+        return self.pending.path
 
     def abandon(self) -> None:
         """Leave nothing of a file that was not finished."""
         if self.encoder is not None:
             self.encoder.abandon()
-        if self.file is not None:
-            with suppress(OSError):  # what is still to be written has no room either
-                self.file.close()
-        self.temporary.unlink(missing_ok=True)
+        self.pending.discard()
 
     def __enter__(self) -> FileWriter:
         return self
@@ -82,8 +73,3 @@ class FileWriter:
         if kind is None and not self.is_finished:
             self.finish()
         self.abandon()
-
-    def _explain(self, error: OSError) -> InvalidInput:
-        return InvalidInput(
-            f"{self.path} cannot be written: {error.strerror or error}. Give a path in a folder that exists, is writable and has room."
-        )

@@ -20,6 +20,7 @@ from bark_core.checkpoint.layouts import CONFIG, VOICES
 from bark_core.checkpoint.states import check_state
 from bark_core.config import PARTS, BarkConfig
 from bark_core.errors import CheckpointError
+from bark_core.types import check_path
 from bark_core.voices.voice import Voice
 
 SOURCE = "source.json"
@@ -47,7 +48,7 @@ def save_checkpoint(
     `extra_files` (a README, a licence) are copied beside the rest.
     Raises: CheckpointError where a state is not what `config` describes, or where the folder cannot be written.
     """
-    target = Path(folder)
+    target = check_path(folder)
 
     def write(building: Path) -> None:
         _write_json(building / CONFIG, config.to_dict())

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bark_core.audio.wav import write_atomically
+from bark_core.audio.files import write_atomically
 from bark_core.checkpoint.registry import RemoteFile
 from bark_core.checkpoint.tensorfiles import read_json, read_npy
 from bark_core.errors import BarkError, CheckpointError

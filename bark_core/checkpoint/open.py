@@ -19,6 +19,7 @@ from bark_core.checkpoint.registry import default_target, find_folder, find_rele
 from bark_core.checkpoint.states import check_state
 from bark_core.config import PARTS, BarkConfig
 from bark_core.errors import CheckpointError, InvalidInput
+from bark_core.types import check_path
 from bark_core.voices.voice import Voice
 
 OnMessage = Callable[[str], None]
@@ -87,7 +88,7 @@ def open_checkpoint(name_or_path: str | os.PathLike[str], on_message: OnMessage 
     Raises: CheckpointError where there is none, or where it is not understood.
     """
     if not isinstance(name_or_path, str) or not _is_name(name_or_path):
-        layout = find_layout(Path(name_or_path))
+        layout = find_layout(check_path(name_or_path))
         return Checkpoint(layout, layout.config.name)
     folder = find_folder(name_or_path)
     if folder is None:
@@ -110,7 +111,7 @@ def fetch_checkpoint(
     """
     say = on_message or _ignore
     release = find_release(name)
-    target = default_target(name) if to is None else Path(to)
+    target = default_target(name) if to is None else check_path(to)
     if release.repository is None:
         here = find_folder(name)
         raise CheckpointError(f"The model {name} comes with this project, in {here or 'weights'}; there is nothing to fetch.")

@@ -6,7 +6,6 @@ import argparse
 import dataclasses
 import json
 import sys
-from pathlib import Path
 
 from bark_core.cli.console import Commands, add_model, say
 from bark_core.errors import InvalidInput
@@ -63,7 +62,9 @@ def show_script(options: argparse.Namespace) -> None:
 
 def read_text(name: str) -> str:
     """Return the text of a file, or of standard input for a dash. Raises: InvalidInput where it is not UTF-8, OSError where it cannot be read."""
-    data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    from bark_core.types import check_path
+
+    data = sys.stdin.buffer.read() if name == "-" else check_path(name).read_bytes()
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

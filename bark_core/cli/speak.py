@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bark_core.cli.console import Commands, add_model, say, show_progress
-from bark_core.errors import InvalidInput
+from bark_core.errors import BarkError, InvalidInput
+
+if TYPE_CHECKING:
+    from bark_core.speech.generation import Generation
 
 
 def add_parser(commands: Commands) -> None:
@@ -38,9 +42,9 @@ def speak(options: argparse.Namespace) -> None:
     if to_pipe and sys.stdout.isatty():
         raise InvalidInput("-o - writes a WAV to standard output, which is a terminal here; redirect it or give a file's name.")
     if not to_pipe:
-        check_target(Path(options.output), ".wav")
+        check_file(options.output, ".wav")
     if options.save_voice:
-        check_target(Path(options.save_voice), ".npz")
+        check_file(options.save_voice, ".npz")
     from bark_core.speech.bark import Bark
 
     bark = Bark.load(options.model, device=options.device, precision=options.precision, on_message=say)
@@ -50,23 +54,41 @@ def speak(options: argparse.Namespace) -> None:
     }
     with show_progress() as progress:
         generation = bark.generate(text, voice=options.voice, on_progress=progress, **sampling)
-    if options.save_voice:
-        generation.voice.save(options.save_voice)
-    if to_pipe:
-        sys.stdout.buffer.write(generation.to_wav())
-    else:
-        generation.save(options.output)
+    keep(generation, None if to_pipe else options.output, options.save_voice)
+
+
+def keep(generation: Generation, output: str | None, voice: str | None) -> None:
+    """Write speech to a file, or to standard output for None, and then its voice: neither is lost because the other cannot be written."""
+    failed: BarkError | OSError | None = None
     timings = generation.timings
-    target = "standard output" if to_pipe else options.output
-    say(f"{target}: {timings.audio_s:.2f} s of audio in {timings.wall_s:.2f} s ({timings.rtf:.2f} × its length), seed {generation.seed}")
+    try:
+        if output is None:
+            sys.stdout.buffer.write(generation.to_wav())
+            sys.stdout.buffer.flush()
+        else:
+            generation.save(output)
+        target = "standard output" if output is None else output
+        say(f"{target}: {timings.audio_s:.2f} s of audio in {timings.wall_s:.2f} s ({timings.rtf:.2f} × its length), seed {generation.seed}")
+    except (BarkError, OSError) as error:
+        failed = error
+    try:
+        if voice:
+            generation.voice.save(voice)
+    except BarkError as error:
+        if failed:
+            say(str(failed))
+        raise InvalidInput(f"The voice was not saved: {error}") from error
+    if failed:
+        raise failed
 
 
-def check_target(path: Path, suffix: str) -> None:
+def check_file(path: str, suffix: str) -> None:
     """Raise InvalidInput for a file that cannot be written, before anything slow is done for it."""
-    if path.suffix.lower() != suffix:
+    from bark_core.audio.files import check_target
+
+    if Path(path).suffix.lower() != suffix:
         raise InvalidInput(f"{path} does not end in {suffix}; give a name that does.")
-    if not path.resolve().parent.is_dir():
-        raise InvalidInput(f"{path} cannot be written: there is no folder {path.parent}. Make it first.")
+    check_target(path)
 
 
 def _read_stdin() -> str:

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from bark_core.audio.wav import encode_wav, write_atomically
+from bark_core.audio.files import write_atomically
+from bark_core.audio.wav import encode_wav
 from bark_core.config import SAMPLE_RATE, BarkConfig
 from bark_core.errors import InvalidInput
-from bark_core.types import History, Timings, Utterance
+from bark_core.types import History, Timings, Utterance, check_path
 from bark_core.voices.files import pack_chunk
 from bark_core.voices.voice import Voice
 
@@ -50,7 +51,7 @@ class Generation:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write a 16-bit WAV that carries its tokens and settings, whole or not at all. Raises: InvalidInput where it cannot be written."""
-        if Path(path).suffix.lower() != ".wav":
+        if check_path(path).suffix.lower() != ".wav":
             raise InvalidInput(f"{path} does not end in .wav, and speech is saved as WAV only; give such a path.")
         return write_atomically(path, self.to_wav())
 

@@ -13,7 +13,6 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -21,7 +20,7 @@ import numpy as np
 from bark_core.audio.wav import read_chunk
 from bark_core.errors import InvalidInput
 from bark_core.filekinds import describe_file
-from bark_core.types import History
+from bark_core.types import History, check_path
 
 ARRAYS = ("semantic_prompt", "coarse_prompt", "fine_prompt")
 """The arrays of a voice file, as the original names them."""
@@ -66,16 +65,17 @@ def pack_arrays(arrays: Mapping[str, Any]) -> io.BytesIO:
 
 def read_voice_file(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Return the arrays and the settings that a voice file holds, whichever kind it is."""
+    path = check_path(path)
     name = str(path)
     try:
-        if not Path(path).is_file():
+        if not path.is_file():
             raise InvalidInput(f"There is no file {name}. Give a path to an .npz voice or to a WAV written by this program.")
         with open(path, "rb") as file:
             magic = file.read(4)
             if magic == b"RIFF":
                 return _read_archive(io.BytesIO(read_chunk(file, name)), name)
             if magic[:2] != b"PK":
-                if (stand_in := describe_file(Path(path))) is not None:
+                if (stand_in := describe_file(path)) is not None:
                     raise InvalidInput(f"{name} is {stand_in}.")
                 raise InvalidInput(f"{name} is neither an .npz voice nor a WAV: it begins with {magic!r}.")
             size = file.seek(0, os.SEEK_END)

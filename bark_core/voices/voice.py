@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from bark_core.audio.wav import write_atomically
+from bark_core.audio.files import write_atomically
 from bark_core.config import BarkConfig
 from bark_core.errors import InvalidInput
-from bark_core.types import History
+from bark_core.types import History, check_path
 from bark_core.voices.files import ARRAYS, pack_arrays, read_voice_file
 from bark_core.voices.presets import find_preset, list_voices, normalise_name
 
@@ -40,7 +40,7 @@ class Voice(History):
 
         Raises: InvalidInput for an unknown name; it suggests the closest ones.
         """
-        folder = Path(folder)
+        folder = check_path(folder)
         present = list_voices(folder)
         found = find_preset(name, present, f"the folder {folder}")
         return cls.load(folder / f"{found}.npz")

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import io
-import os
 import struct
 import wave
-from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from bark_core.audio.wav import CHUNK_ID, encode_wav, read_chunk, to_pcm16, write_atomically
+from bark_core.audio.wav import CHUNK_ID, encode_wav, read_chunk, to_pcm16
 from bark_core.errors import InvalidInput
 
 AUDIO = np.sin(np.arange(4801) / 7).astype(np.float32) * 0.5
@@ -66,30 +64,3 @@ def test_wrong_magic_and_foreign_wavs_say_so() -> None:
         read_chunk(io.BytesIO(b"ID3\x03 this is an mp3 ......"), "x.wav")
     with pytest.raises(InvalidInput, match="without a voice in it"):
         read_chunk(io.BytesIO(encode_wav(AUDIO, 24_000)), "x.wav")
-
-
-def test_file_is_whole_or_absent_and_replaces_the_old_one(tmp_path: Path) -> None:
-    target = tmp_path / "out.wav"
-    write_atomically(target, b"one")
-    write_atomically(target, b"two")
-    assert target.read_bytes() == b"two"
-    assert os.listdir(tmp_path) == ["out.wav"]
-    assert target.stat().st_mode & 0o600 == 0o600
-
-
-def test_unwritable_target_is_a_sentence_and_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="cannot be written.*exists and is writable"):
-        write_atomically(tmp_path / "missing" / "out.wav", b"data")
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(InvalidInput, match="cannot be written"):
-        write_atomically(tmp_path / "folder", b"data")
-    assert os.listdir(tmp_path) == ["folder"]
-
-
-def test_permissions_follow_the_umask(tmp_path: Path) -> None:
-    before = os.umask(0o022)
-    try:
-        write_atomically(tmp_path / "out.wav", b"data")
-    finally:
-        os.umask(before)
-    assert (tmp_path / "out.wav").stat().st_mode & 0o777 == 0o644

@@ -59,6 +59,25 @@ def test_speech_can_be_kept_as_a_voice(root: Path, tmp_path: Path) -> None:
     assert json.loads(run(root, "info", tmp_path / "b.wav").stdout)["voice"].startswith("custom:")
 
 
+def test_speech_is_written_though_its_voice_cannot_be(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["speak", "Yes.", "-o", "a.wav", "--seed", "1", "--max-seconds", "0.05", "--save-voice", "v.npz"]) == 1
+    *_, spoken, failed = capsys.readouterr().err.splitlines()
+    assert spoken.startswith("bark: a.wav: 0.0") and failed.startswith("bark: The voice was not saved: ") and "too short" in failed
+    assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
+
+
+def test_a_voice_is_saved_though_the_reader_of_the_speech_has_gone(root: Path, tmp_path: Path) -> None:
+    arguments = ["speak", "Good morning, everyone.", "-o", "-", "--seed", "5", "--save-voice", str(tmp_path / "v.npz")]
+    process = subprocess.Popen([*BARK, *arguments], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait(120) == 141
+    assert len(Voice.load(tmp_path / "v.npz").semantic) > 10
+
+
 def test_progress_is_drawn_on_a_terminal(root: Path, tmp_path: Path) -> None:
     controller, terminal = pty.openpty()
     termios.tcsetwinsize(terminal, (24, 80))
@@ -96,7 +115,12 @@ def test_info_on_a_model(root: Path) -> None:
     [
         (["speak", " ", "-o", "x.wav"], "The text is empty"),
         (["speak", "Hi.", "-o", "x.mp3"], "x.mp3 does not end in .wav"),
-        (["speak", "Hi.", "-o", "no/folder/x.wav"], "there is no folder no/folder"),
+        (["speak", "Hi.", "-o", "no/folder/x.wav"], "no/folder/x.wav cannot be written: No such file or directory"),
+        (["speak", "Hi.", "-o", "/proc/x.wav"], "/proc/x.wav cannot be written"),
+        (["speak", "Hi.", "-o", "x.wav", "--save-voice", "/proc/v.npz"], "/proc/v.npz cannot be written"),
+        (["speak", "Hi.", "-o", "a\0b.wav"], "holds a NUL character"),
+        (["voices", "--model", "a\0b"], "holds a NUL character"),
+        (["info", "a\0b.npz"], "holds a NUL character"),
         (["speak", "Hi.", "-o", "x.wav", "--save-voice", "v.wav"], "v.wav does not end in .npz"),
         (["speak", "Hi.", "-o", "x.wav", "--seed", "-1"], "A seed of -1 was given"),
         (["speak", "Hi.", "-o", "x.wav", "--text-temp", "-1"], "A temperature of -1.0 was given"),

@@ -132,6 +132,8 @@ def test_script_writes_what_the_server_gives(root: Path, tmp_path: Path) -> None
     [
         (["-i", "volume=3"], 2, "is not name=value with a name among prompt, history_prompt"),
         (["-i", "prompt"], 2, "is not name=value"),
+        (["-o", "/proc/x.wav"], 2, "/proc/x.wav cannot be written"),
+        (["-o", "."], 2, ". cannot be written: Is a directory"),
         (["-i", "seed=x"], 2, "seed must be an integer"),
         (["-i", "text_temp=x"], 2, "text_temp must be a number"),
         (["-i", "custom_history_prompt=@/no/file"], 2, "/no/file cannot be read: No such file"),
@@ -142,7 +144,7 @@ def test_script_writes_what_the_server_gives(root: Path, tmp_path: Path) -> None
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_script_says_what_is_wrong(root: Path, tmp_path: Path, arguments: list[str], code: int, message: str) -> None:
-    done = run_script(root, *arguments, "-o", tmp_path / "out.wav")
+    done = run_script(root, "-o", tmp_path / "out.wav", *arguments)
     assert done.returncode == code
     assert message in done.stderr.splitlines()[-1]
     assert not list(tmp_path.iterdir())

@@ -191,6 +191,15 @@ def test_missing_file_folder_and_unreadable_settings(tmp_path: Path) -> None:
         Voice.load(tmp_path / "none.npz")
     with pytest.raises(InvalidInput, match="There is no file"):
         Voice.load(tmp_path)
+    for nowhere in ("a\0b.npz", "a\0b", tmp_path / "a\0b.wav"):
+        with pytest.raises(InvalidInput, match="holds a NUL character"):
+            Voice.load(nowhere)
+        with pytest.raises(InvalidInput, match="holds a NUL character"):
+            Voice.load(make_arrays()).save(nowhere)
+        with pytest.raises(InvalidInput, match="holds a NUL character"):
+            Voice.preset("announcer", nowhere)
+    with pytest.raises(InvalidInput, match="A path of type int"):
+        Voice.load(3)  # pyright: ignore[reportArgumentType]
     for settings in (json.dumps([1]), "{", "[" * 100_000):
         np.savez(tmp_path / "v.npz", **make_arrays())
         with zipfile.ZipFile(tmp_path / "v.npz", "a") as archive:
