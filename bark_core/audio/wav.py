@@ -19,6 +19,9 @@ MAX_WAV_BYTES = 2**32 - 2**25
 MAX_CHUNK_BYTES = 16 * 2**20
 """More than an hour of speech needs; a file that claims more is refused before anything is read."""
 
+UNKNOWN_SIZE = 0xFFFFFFFF
+"""What a WAV says of its length that is sent while it is made."""
+
 
 def to_pcm16(audio: np.ndarray) -> np.ndarray:
     """Return float samples (N,) as int16, rounded, values beyond ±1 clipped (the codec makes some)."""
@@ -33,8 +36,8 @@ def encode_wav(audio: np.ndarray, sample_rate_hz: int, chunk: bytes | None = Non
 
 def make_header(sample_rate_hz: int, n_samples: int | None, n_bytes_after: int = 0) -> bytes:
     """Return the 44 bytes before the audio. `n_samples` None: a stream whose length is not known, as ffmpeg and others mark it."""
-    n_bytes = 0xFFFFFFFF if n_samples is None else 2 * n_samples
-    n_bytes_in_all = 0xFFFFFFFF if n_samples is None else 36 + n_bytes + n_bytes_after
+    n_bytes = UNKNOWN_SIZE if n_samples is None else 2 * n_samples
+    n_bytes_in_all = UNKNOWN_SIZE if n_samples is None else 36 + n_bytes + n_bytes_after
     form = struct.pack("<IHHIIHH", 16, 1, 1, sample_rate_hz, 2 * sample_rate_hz, 2, 16)  # PCM, one channel, 2 bytes a sample
     return b"RIFF" + struct.pack("<I", n_bytes_in_all) + b"WAVEfmt " + form + b"data" + struct.pack("<I", n_bytes)
 
@@ -44,10 +47,10 @@ def pack_chunk(chunk: bytes | None) -> bytes:
     return b"" if chunk is None else CHUNK_ID + struct.pack("<I", len(chunk)) + chunk + b"\0" * (len(chunk) % 2)
 
 
-def read_chunk(file: BinaryIO, name: str) -> bytes:
-    """Return the chunk that `encode_wav` put into a WAV file. `name` is what messages call it.
+def read_chunk(file: BinaryIO, name: str) -> bytes | None:
+    """Return the chunk that `encode_wav` put into a WAV file, None where it carries none. `name` is what messages call it.
 
-    Raises: InvalidInput where the file is not a WAV, is cut off, or carries no such chunk.
+    Raises: InvalidInput where the file is not a WAV, or is cut off.
     """
     total = file.seek(0, os.SEEK_END)
     file.seek(0)
@@ -59,6 +62,8 @@ def read_chunk(file: BinaryIO, name: str) -> bytes:
         file.seek(position)
         chunk_id, size = struct.unpack("<4sI", file.read(8))
         position += 8
+        if chunk_id == b"data" and size == UNKNOWN_SIZE:
+            return None  # sent while it was made: the audio goes on to the end
         if size > total - position:
             raise InvalidInput(
                 f"{name} is cut off or damaged: its chunk {chunk_id!r} claims {size} bytes and {total - position} are left. Use an undamaged copy."
@@ -68,7 +73,7 @@ def read_chunk(file: BinaryIO, name: str) -> bytes:
                 raise InvalidInput(f"{name} claims {size} bytes of tokens; at most {MAX_CHUNK_BYTES} are read.")
             return file.read(size)
         position += size + size % 2
-    raise InvalidInput(
-        f"{name} is a WAV file without a voice in it: only files written by this program carry one, and editing or converting them loses it. "
-        "Give such a file unchanged, or an .npz voice."
-    )
+    claimed = struct.unpack_from("<I", head, 4)[0]
+    if 8 + claimed > total and claimed != UNKNOWN_SIZE:
+        raise InvalidInput(f"{name} is cut off or damaged: its header claims {8 + claimed} bytes and it has {total}. Use an undamaged copy.")
+    return None

@@ -11,7 +11,7 @@ from contextlib import closing, suppress
 import numpy as np
 
 from bark_core.engine.runtime import Runtime
-from bark_core.errors import BarkWarning
+from bark_core.errors import BarkWarning, InvalidInput
 from bark_core.speech.assemble import Assembly
 from bark_core.speech.narrate import Event, Line, Listener, Narrator
 from bark_core.speech.notes import warn_of
@@ -49,8 +49,13 @@ class Session:
         self._lines: list[Line] = []
         self._batch_size = batch_size
         for script, (text, voice, seed) in enumerate(texts):
-            plan = plan_text(text, voice, seed, speech, encoder, runtime.config, presets)
-            lines, notes = make_lines(plan, script, resolve, encoder)
+            try:
+                plan = plan_text(text, voice, seed, speech, encoder, runtime.config, presets)
+                lines, notes = make_lines(plan, script, resolve, encoder)
+            except InvalidInput as error:
+                if len(texts) == 1:
+                    raise
+                raise InvalidInput(f"texts[{script}]: {error}") from error
             self._lines += lines
             self.assemblies.append(Assembly(plan, runtime.config))
             self.assemblies[-1].notes += notes

@@ -19,7 +19,7 @@ import numpy as np
 
 from bark_core.audio.wav import read_chunk
 from bark_core.errors import InvalidInput
-from bark_core.filekinds import describe_file
+from bark_core.filekinds import N_BYTES, describe_sound, describe_stand_in
 from bark_core.types import History, check_path
 
 ARRAYS = ("semantic_prompt", "coarse_prompt", "fine_prompt")
@@ -71,13 +71,18 @@ def read_voice_file(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray]
         if not path.is_file():
             raise InvalidInput(f"There is no file {name}. Give a path to an .npz voice or to a WAV written by this program.")
         with open(path, "rb") as file:
-            magic = file.read(4)
-            if magic == b"RIFF":
-                return _read_archive(io.BytesIO(read_chunk(file, name)), name)
-            if magic[:2] != b"PK":
-                if (stand_in := describe_file(path)) is not None:
+            start = file.read(N_BYTES)
+            if start[:4] == b"RIFF":
+                chunk = read_chunk(file, name)
+                if chunk is None:
+                    raise _no_cloning(name, "a WAV file without a voice in it (editing or converting one of ours loses it)")
+                return _read_archive(io.BytesIO(chunk), name)
+            if start[:2] != b"PK":
+                if (stand_in := describe_stand_in(start)) is not None:
                     raise InvalidInput(f"{name} is {stand_in}.")
-                raise InvalidInput(f"{name} is neither an .npz voice nor a WAV: it begins with {magic!r}.")
+                if (sound := describe_sound(start)) is not None:
+                    raise _no_cloning(name, sound)
+                raise InvalidInput(f"{name} is neither an .npz voice nor a WAV: it begins with {start[:4]!r}.")
             size = file.seek(0, os.SEEK_END)
             if size > MAX_ARCHIVE_BYTES:
                 raise InvalidInput(f"{name} has {size} bytes; a voice has at most {MAX_ARCHIVE_BYTES}.")
@@ -86,10 +91,19 @@ def read_voice_file(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray]
         raise InvalidInput(f"{name} cannot be read: {error.strerror or error}.") from error
 
 
+def _no_cloning(name: str, kind: str) -> InvalidInput:
+    return InvalidInput(
+        f"{name} is {kind}, and a voice is not cloned from a recording: it is the tokens of what the model itself spoke, and the part of Bark that would "
+        "make them of a recording was never released; give an .npz voice, or a WAV of ours as it was written."
+    )
+
+
 def _read_archive(file: BinaryIO, name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     try:
         with zipfile.ZipFile(file) as archive:
             present = set(archive.namelist())
+            if not present & {SETTINGS, *(f"{key}.npy" for key in ARRAYS)}:
+                raise InvalidInput(_describe_contents(archive.namelist(), name))
             arrays = {key: _read_array(_read_member(archive, f"{key}.npy", name), key, name) for key in ARRAYS if f"{key}.npy" in present}
             settings = json.loads(_read_member(archive, SETTINGS, name)) if SETTINGS in present else {}
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, KeyError, struct.error) as error:
@@ -99,6 +113,16 @@ def _read_archive(file: BinaryIO, name: str) -> tuple[dict[str, np.ndarray], dic
     if not isinstance(settings, dict):
         raise InvalidInput(f"{name} carries settings that are not a set of names and values, so it was not written by this program.")
     return arrays, settings
+
+
+def _describe_contents(members: list[str], name: str) -> str:
+    """Return a sentence on an archive that holds none of a voice's arrays where they belong."""
+    files = [member for member in members if not member.endswith("/")]
+    shown = ", ".join(repr(member[:60]) for member in files[:4]) + (f" and {len(files) - 4} more" if len(files) > 4 else "")
+    what = f"{name} is no .npz voice but a zip archive that holds {shown or 'nothing'}"
+    if any(member.lower().endswith((".npz", ".wav")) for member in files):
+        return f"{what}; unpack it and give the voice that is in it."
+    return f"{what}; a voice holds {', '.join(f'{key}.npy' for key in ARRAYS)}, in no folder: save it anew with numpy.savez."
 
 
 def _read_member(archive: zipfile.ZipFile, member: str, name: str) -> bytes:

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -17,8 +17,18 @@ from bark_core.types import History, check_path
 from bark_core.voices.files import ARRAYS, pack_arrays, read_voice_file
 from bark_core.voices.presets import find_preset, list_voices, normalise_name
 
-VoiceLike = str | os.PathLike[str] | History | Mapping[str, Any] | None
-"""What a caller may give for a voice: a preset's name, a path, a Voice, a dict of its arrays, or None for any."""
+
+class Spoken(Protocol):
+    """Speech that is a voice, too, as a Generation is."""
+
+    @property
+    def voice(self) -> History:
+        """Its tokens. Raises: InvalidInput where it is too short to be a voice."""
+        ...
+
+
+VoiceLike = str | os.PathLike[str] | History | Spoken | Mapping[str, Any] | None
+"""What a caller may give for a voice: a preset's name, a path, a Voice, a Generation, a dict of the arrays, or None for any."""
 
 
 class Voice(History):
@@ -98,23 +108,28 @@ def check_tokens(values: Any, name: str, n_rows: int | None, vocab_size: int) ->
 
 
 def resolve_voice(
-    voice: str | os.PathLike[str] | History | Mapping[str, Any] | None,
+    voice: VoiceLike,
     config: BarkConfig,
     present: Sequence[str],
     load_preset: Callable[[str], Mapping[str, Any]],
     owner: str,
 ) -> Voice | None:
-    """Return the voice that a caller gave (a preset of `owner`, a path, a Voice, a dict of arrays), checked against `config`; None for none."""
+    """Return the voice that a caller gave, checked against `config`; None for none. A name that `owner` has goes before a file of that name."""
     if voice is None:
         return None
+    if not isinstance(voice, (str, os.PathLike, Mapping, History)):
+        spoken = getattr(voice, "voice", None)
+        if not isinstance(spoken, History):
+            raise InvalidInput(
+                f"A voice of type {type(voice).__name__} was given; it must be a preset's name, a path to an .npz or WAV, a Voice or a Generation."
+            )
+        voice = spoken
     if isinstance(voice, History):
         voice = Voice(voice.semantic, voice.coarse, voice.fine).arrays()
     if isinstance(voice, Mapping):
         return Voice.from_arrays(voice, "This voice", config)
-    if isinstance(voice, os.PathLike) or (isinstance(voice, str) and voice.lower().endswith((".npz", ".wav"))):
+    if not isinstance(voice, str) or (normalise_name(voice) not in present and _names_file(voice)):
         return Voice.from_arrays(read_voice_file(voice)[0], str(voice), config)
-    if not isinstance(voice, str):
-        raise InvalidInput(f"A voice of type {type(voice).__name__} was given; it must be a preset's name, a path to an .npz or WAV, or a Voice.")
     name = find_preset(voice, present, owner)
     return Voice.from_arrays(load_preset(name), f"The preset {name}", config)
 
@@ -131,10 +146,18 @@ def describe_voice(asked: object, voice: History | None, present: Sequence[str])
     return f"custom:{digest.hexdigest()[:16]}"
 
 
+def _names_file(voice: str) -> bool:
+    """Tell whether a string is a file's name: there is such a file, or it ends as voice files do, and its absence is what to speak of."""
+    return os.path.isfile(voice) or voice.lower().endswith((".npz", ".wav"))
+
+
 def _to_int64(values: Any, key: str, name: str) -> np.ndarray:
     array = np.asarray(values)
-    if array.dtype.kind not in "iu":
+    if array.dtype.kind not in "iuf":
         raise InvalidInput(f"{name} has a {key} of type {array.dtype}; it must hold whole numbers.")
-    if array.dtype == np.uint64 and array.size and array.max() > np.iinfo(np.int64).max:
-        raise InvalidInput(f"{name} has values up to {array.max()} in {key}, which no token has.")
+    if array.dtype.kind == "f" and not (np.isfinite(array).all() and (array == np.floor(array)).all()):
+        raise InvalidInput(f"{name} has values in {key}, of type {array.dtype}, that are fractions, or no numbers at all; it must hold whole numbers.")
+    # What 64 bits cannot hold would become another number without a word. No token is near it.
+    if array.dtype.kind != "i" and array.size and max(float(array.max()), -float(array.min())) >= 2.0**62:
+        raise InvalidInput(f"{name} has values from {array.min()} to {array.max()} in {key}, which no token has.")
     return array.astype(np.int64)

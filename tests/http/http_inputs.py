@@ -63,7 +63,8 @@ UNUSABLE: dict[str, tuple[dict[str, Any], str]] = {
     "path on this machine": ({"custom_history_prompt": "/etc/passwd"}, "custom_history_prompt was '/etc/passwd'; it must be an uploaded file"),
     "file: URL": ({"custom_history_prompt": "file:///etc/passwd"}, "it must be an uploaded file"),
     "noise": ({"custom_history_prompt": as_data_url(b"\0" * 99)}, "custom_history_prompt is neither an .npz voice nor a WAV"),
-    "WAV from elsewhere": ({"custom_history_prompt": as_data_url(SILENT_WAV)}, "custom_history_prompt is a WAV file without a voice in it"),
+    "WAV from elsewhere": ({"custom_history_prompt": as_data_url(SILENT_WAV)}, "custom_history_prompt is a WAV file without a voice in it (editing"),
+    "MP3": ({"custom_history_prompt": as_data_url(b"ID3" + bytes(99))}, "custom_history_prompt is an MP3 file, and a voice is not cloned from a recording"),
     "half a WAV": ({"custom_history_prompt": as_data_url(SILENT_WAV[:99])}, "custom_history_prompt is cut off or damaged"),
     "half an npz": ({"custom_history_prompt": as_data_url(as_npz(**VOICE)[:500])}, "custom_history_prompt is damaged or no .npz voice"),
     "npz without an array": (

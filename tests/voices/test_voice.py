@@ -44,8 +44,8 @@ def test_there_are_271_presets() -> None:
     assert {"announcer", "speaker_0", "speaker_9", "en_speaker_6", "v2/zh_speaker_9"} <= set(PRESETS)
 
 
-@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint16])
-def test_npz_round_trip_in_every_type_that_occurs(tmp_path: Path, dtype: type) -> None:
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint16, np.uint64, np.float32, np.float64, ">i8"])
+def test_npz_round_trip_in_every_type_that_occurs(tmp_path: Path, dtype: Any) -> None:
     arrays = make_arrays()
     np.savez(tmp_path / "in.npz", **{key: array.astype(dtype) for key, array in arrays.items()})
     voice = Voice.load(tmp_path / "in.npz")
@@ -89,7 +89,11 @@ def _with(value: int) -> Callable[[np.ndarray], np.ndarray]:
 FAULTS = {
     "no semantic": (_without("semantic_prompt"), "no array semantic_prompt"),
     "no fine": (_without("fine_prompt"), "no array fine_prompt"),
-    "floats": (_set("semantic_prompt", lambda a: a.astype(np.float32)), "type float32; it must hold whole numbers"),
+    "fractions": (_set("semantic_prompt", lambda a: a.astype(np.float32) + 0.5), "of type float32, that are fractions, or no numbers at all"),
+    "NaN": (_set("fine_prompt", lambda a: np.where(a == a[0, 0], np.nan, a)), "no numbers at all; it must hold whole numbers"),
+    "infinity": (_set("coarse_prompt", lambda a: a / 0.0), "no numbers at all"),
+    "huge floats": (_set("coarse_prompt", lambda a: a * 1e30), "no token has"),
+    "truths": (_set("coarse_prompt", lambda a: a > 0), "type bool; it must hold whole numbers"),
     "text": (_set("fine_prompt", lambda a: np.array([["x"] * 4] * 8)), "must hold whole numbers"),
     "2-D semantic": (_set("semantic_prompt", lambda a: a[None]), r"shape \(1, 100\); it must be \(n,\)"),
     "1-D coarse": (_set("coarse_prompt", lambda a: a[0]), r"it must be \(2, frames\)"),
@@ -186,6 +190,49 @@ def test_files_of_other_kinds(tmp_path: Path, content: bytes, sentence: str) -> 
         Voice.load(tmp_path / "v.npz")
 
 
+SOUNDS = {
+    "speech.mp3": (b"ID3\x04\x00" + bytes(50), "an MP3 file"),
+    "bare.mp3": (b"\xff\xfb\x90\x64" + bytes(50), "an MP3 file"),
+    "bare.aac": (b"\xff\xf1\x50\x80" + bytes(50), "an AAC file"),
+    "memo.m4a": (b"\x00\x00\x00\x20ftypM4A " + bytes(50), "an MP4 or M4A file"),
+    "speech.ogg": (b"OggS\x00" + bytes(50), "an Ogg file"),
+    "speech.flac": (b"fLaC\x00" + bytes(50), "a FLAC file"),
+    "a recording.npz": (encode_wav(np.zeros(2400), 24_000), "a WAV file without a voice in it (editing or converting one of ours loses it)"),
+}
+
+
+@pytest.mark.parametrize("name", SOUNDS)
+def test_recordings_are_told_what_a_voice_is_in_one_sentence(tmp_path: Path, name: str) -> None:
+    content, kind = SOUNDS[name]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InvalidInput) as caught:
+        Voice.load(tmp_path / name)
+    said = str(caught.value)
+    assert said.startswith(f"{tmp_path / name} is {kind}, and a voice is not cloned from a recording: ") and "was never released" in said
+    assert said.count(". ") == 0 and said.endswith(".")
+
+
+def test_archives_of_other_things_say_what_they_hold(tmp_path: Path) -> None:
+    np.savez(tmp_path / "voice.npz", **make_arrays())
+    with zipfile.ZipFile(tmp_path / "voice.npz.zip", "w") as archive:
+        archive.write(tmp_path / "voice.npz", "voice.npz")
+    with pytest.raises(InvalidInput, match=r"zip archive that holds 'voice\.npz'; unpack it and give the voice that is in it\."):
+        Voice.load(tmp_path / "voice.npz.zip")
+    with zipfile.ZipFile(tmp_path / "voice.npz") as archive, zipfile.ZipFile(tmp_path / "folder.npz", "w") as other:
+        other.mkdir("mine")
+        for member in archive.namelist():
+            other.writestr(f"mine/{member}", archive.read(member))
+    with pytest.raises(InvalidInput, match=r"holds 'mine/semantic_prompt\.npy', 'mine/coarse_prompt.*a voice holds semantic_prompt\.npy, .*, in no folder"):
+        Voice.load(tmp_path / "folder.npz")
+    np.savez(tmp_path / "other.npz", a=np.zeros(3), **{f"n{i}": np.zeros(1) for i in range(9)})  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InvalidInput, match=r"holds 'a\.npy', 'n0\.npy', 'n1\.npy', 'n2\.npy' and 6 more; a voice holds"):
+        Voice.load(tmp_path / "other.npz")
+    with zipfile.ZipFile(tmp_path / "empty.npz", "w"):
+        pass
+    with pytest.raises(InvalidInput, match="that holds nothing"):
+        Voice.load(tmp_path / "empty.npz")
+
+
 def test_missing_file_folder_and_unreadable_settings(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="There is no file"):
         Voice.load(tmp_path / "none.npz")
@@ -225,7 +272,7 @@ def test_names_are_found_with_either_slash_and_suggested_when_wrong(tmp_path: Pa
         find_preset("announcer", (), "this model")
 
 
-def test_resolving_takes_presets_paths_and_voices(tmp_path: Path) -> None:
+def test_resolving_takes_presets_paths_and_voices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arrays, config = make_arrays(), BarkConfig()
     Voice.load(arrays).save(tmp_path / "v.npz")
 
@@ -236,8 +283,19 @@ def test_resolving_takes_presets_paths_and_voices(tmp_path: Path) -> None:
     for given in ("v2/a", "v2\\a", tmp_path / "v.npz", str(tmp_path / "v.npz"), Voice.load(arrays), History(*Voice.load(arrays).arrays().values())):
         found = resolve(given)
         assert found is not None and equal(found, arrays)
-    with pytest.raises(InvalidInput, match="A voice of type int"):
-        resolve(3)
+    for name in ("v.bin", "voice", "v.mp3"):
+        shutil.copy(tmp_path / "v.npz", tmp_path / name)
+        for given in (tmp_path / name, str(tmp_path / name)):
+            found = resolve(given)
+            assert found is not None and equal(found, arrays)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "v2").mkdir()
+    (tmp_path / "v2" / "a").write_bytes(b"a file of a preset's name")
+    found = resolve("v2/a")
+    assert found is not None and equal(found, arrays)
+    for given, sentence in ((3, "A voice of type int"), ("none.npz", "There is no file none.npz"), ("none", "has no voice 'none'"), ("a\0b", "has no voice")):
+        with pytest.raises(InvalidInput, match=sentence):
+            resolve(given)
     assert describe_voice("v2\\a", Voice.load(arrays), ("v2/a",)) == "v2/a"
     custom = describe_voice(tmp_path / "v.npz", Voice.load(arrays), ("v2/a",))
     assert custom is not None and custom.startswith("custom:") and len(custom) == 23
