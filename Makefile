@@ -2,6 +2,7 @@
 # make test    everything that is tested; `make quick` leaves the slow tests out
 # make lint    ruff and pyright
 # make serve   the server itself, on PORT, with MODEL
+# make weights the checkpoint MODEL, fetched into weights/, for an image that has it
 #
 # TORCH_INDEX names a package index to take torch from, where the usual one has not the build you want: a CPU build for one.
 
@@ -24,7 +25,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo serve test quick lint schema clean
+.PHONY: demo serve test quick lint weights schema clean
 
 demo: $(VENV)/.serve
 	@echo "Starting the Cog server with the model $(MODEL) …"
@@ -47,6 +48,9 @@ quick: $(VENV)/.dev
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+weights: $(VENV)/.serve
+	$(BIN)/python -m bark_core fetch "$(MODEL)" --to "weights/$(MODEL)"
 
 schema: $(VENV)/.serve
 	$(BIN)/python scripts/schema.py

@@ -44,6 +44,28 @@ class Answer:
     body: Any
 
 
+def ask(url: str, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, timeout_s: float = 600.0) -> Answer:
+    """Send one request to a server at `url`; return its answer, whatever its status. Raises: OSError where there is none."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url + path, data, {"Content-Type": "application/json", **(headers or {})}, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=timeout_s) as response:
+            return Answer(response.status, _parse(response.read()))
+    except urllib.error.HTTPError as error:
+        with error:
+            return Answer(error.code, _parse(error.read()))
+
+
+def predict(url: str, inputs: Mapping[str, Any]) -> Answer:
+    """Run a prediction on the server at `url` and wait for it. While the slot of the one before is being freed it says 409: try again."""
+    end = time.monotonic() + 60.0
+    while True:
+        answer = ask(url, "POST", "/predictions", {"input": inputs}, timeout_s=_PREDICTION_TIMEOUT_S)
+        if answer.status != 409 or time.monotonic() > end:
+            return answer
+        time.sleep(0.05)
+
+
 class Server:
     """A running server. Use it as `with Server(...) as server:`; it is ready to predict inside the block and gone after it."""
 
@@ -159,23 +181,11 @@ class Server:
 
     def request(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, timeout_s: float = 600.0) -> Answer:
         """Send one request; return its answer, whatever its status."""
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json", **(headers or {})}, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=timeout_s) as response:
-                return Answer(response.status, _parse(response.read()))
-        except urllib.error.HTTPError as error:
-            with error:
-                return Answer(error.code, _parse(error.read()))
+        return ask(self.url, method, path, body, headers, timeout_s)
 
     def predict(self, **inputs: Any) -> Answer:
-        """Run a prediction and wait for it. While the slot of the one before is being freed the server says 409: try again."""
-        end = time.monotonic() + 60.0
-        while True:
-            answer = self.request("POST", "/predictions", {"input": inputs}, timeout_s=_PREDICTION_TIMEOUT_S)
-            if answer.status != 409 or time.monotonic() > end:
-                return answer
-            time.sleep(0.05)
+        """Run a prediction and wait for it."""
+        return predict(self.url, inputs)
 
     def stop(self) -> int | None:
         """Ask the server to end, insist if it does not; return its exit code. What it kept in `scratch` goes, too."""

@@ -18,7 +18,8 @@ PACKAGES = "apt-get install chromium chromium-driver, and pip install selenium"
 def start(width: int = 1200, height: int = 900) -> Iterator[Browser]:
     """Start a browser with a profile of its own; it ends with the block."""
     webdriver = pytest.importorskip("selenium.webdriver", reason=f"the page is tested in a browser: {PACKAGES}")
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    chromium = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+    driver = shutil.which("chromedriver")
     if chromium is None or driver is None:
         pytest.skip(f"there is no chromium with its chromedriver here: {PACKAGES}")
     options = webdriver.ChromeOptions()
