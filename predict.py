@@ -73,8 +73,9 @@ class Predictor(BasePredictor):
         self.folder = tempfile.TemporaryDirectory(prefix="bark-")
         self.output: LocalPath | None = None
         warnings.simplefilter("ignore", BarkWarning)  # each prediction prints its own
+        # All of them, and before the warm-up: a gateway reads them in the server's setup logs, which may miss the last lines.
+        print(f"Loaded {self.bark.name}; its voices: {', '.join(self.bark.voices) or 'none'}.")
         warm_up(self.bark)
-        print(f"{self.bark.name} is ready; its voices: {describe(self.bark.voices)}.")
 
     def predict(
         self,
@@ -175,8 +176,3 @@ def check_upload(file: os.PathLike[str] | str) -> os.PathLike[str]:
 def name_upload(message: str, file: os.PathLike[str] | str | None) -> str:
     """Return a message with an upload's temporary path, which means nothing to who sent it, replaced by the input's name."""
     return message.replace(str(file), "custom_history_prompt") if isinstance(file, os.PathLike) else message
-
-
-def describe(voices: tuple[str, ...]) -> str:
-    """Return a few of the names of a checkpoint's voices."""
-    return ", ".join([*voices[:3], *(["…"] if len(voices) > 3 else [])]) or "none"

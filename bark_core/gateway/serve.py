@@ -3,26 +3,72 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
+import signal
 import socket
+import sys
+from collections.abc import Sequence
 
 import uvicorn
 
 from bark_core.errors import BarkError
 from bark_core.gateway.app import build_app
+from bark_core.gateway.backend import Backend
+from bark_core.gateway.cog import Cog
+from bark_core.gateway.connection import Connection
+from bark_core.gateway.dispatch import Dispatch
+from bark_core.gateway.line import Line
+from bark_core.gateway.replicate import API, Replicate
 from bark_core.gateway.settings import Settings
 
+STOP_TIMEOUT_S = 10
+"""How long speech that is under way may take when the gateway is to end."""
 
-def serve(settings: Settings) -> None:
-    """Serve until interrupted. Prints where it listens, on standard output, once it can take a request."""
+MAX_CONNECTIONS = 512
+REPLICATE_AT_ONCE = 8
+
+
+def open_socket(host: str, port: int) -> socket.socket:
+    """Return a listening socket. Raises: BarkError where it cannot be had."""
     try:
-        listener = socket.create_server((settings.host, settings.port), family=socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
-    except OSError as error:
-        raise BarkError(f"The gateway cannot listen on {settings.host}:{settings.port}: {error.strerror or error}. Give another --host or --port.") from error
-    config = uvicorn.Config(build_app(settings), http="h11", ws="none", log_config=None, access_log=False, server_header=False)
-    asyncio.run(_serve(uvicorn.Server(config), listener))
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family)
+    except (OSError, OverflowError) as error:  # OverflowError: a port beyond 65535
+        number = getattr(error, "errno", None)
+        reason = os.strerror(number) if isinstance(number, int) and number > 0 else str(error)
+        raise BarkError(f"The gateway cannot listen on {host}:{port}: {reason}. Give another --host or --port.") from error
 
 
-async def _serve(server: uvicorn.Server, listener: socket.socket) -> None:
+def serve(settings: Settings, listener: socket.socket, urls: Sequence[str], replicate: tuple[str, str | None] | None = None, api: str = API) -> None:
+    """Serve until interrupted or terminated. Prints where it listens, on standard output, once it can take a request.
+
+    `urls`: Cog servers. `replicate`: a model on Replicate instead, and the token for it. Raises: InvalidInput for what cannot be one.
+    """
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="bark: %(message)s")
+    for name in ("uvicorn", "uvicorn.error", "httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # What uvicorn does with a signal once it has ended in order: raise it again, which is to end this process in order, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    asyncio.run(_serve(settings, listener, urls, replicate, api))
+
+
+async def _serve(settings: Settings, listener: socket.socket, urls: Sequence[str], replicate: tuple[str, str | None] | None, api: str) -> None:
+    backends: list[Backend] = [Cog(url) for url in urls]
+    if replicate is not None:
+        backends.append(Replicate(*replicate, api))
+    line = Line(backends, settings.max_waiting, settings.turn_timeout_s, 1 if replicate is None else REPLICATE_AT_ONCE)
+    config = uvicorn.Config(
+        build_app(settings, Dispatch(backends, line)),
+        http=Connection,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_graceful_shutdown=STOP_TIMEOUT_S,
+    )
+    server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started and not serving.done():
         await asyncio.sleep(0.02)

@@ -1,28 +1,33 @@
-"""What the gateway is told when it starts, checked once. Knows no HTTP."""
+"""What the gateway is told when it starts. Knows no HTTP."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-PAGE = Path(__file__).resolve().parents[2] / "playground" / "index.html"
-"""The page, in a checkout; an installed package has none."""
+from bark_core.gateway.names import VoiceNames
+
+PAGE = Path(__file__).resolve().parents[2] / "playground"
+"""The page's folder, in a checkout; an installed package has none."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the gateway listens, what it stands in front of, and its bounds.
+    """Where the gateway listens, who may use it, and its bounds.
 
-    `backends`: URLs of Cog servers. `api_key`: what a client must send as its bearer token, or None. `max_waiting`: requests that
-    may wait for their turn; more are sent away. Bytes and seconds as the names say.
+    `api_key`: what a client must send as its bearer token, or None. `allowed_origins`: those of pages from elsewhere that may use it.
+    `max_waiting`: requests that may wait for their turn; more are sent away. Bytes and seconds as the names say.
     """
 
-    backends: tuple[str, ...]
     host: str = "127.0.0.1"
     port: int = 8000
-    api_key: str | None = None
+    api_key: str | None = field(default=None, repr=False)
+    allowed_origins: tuple[str, ...] = ()
+    names: VoiceNames = field(default_factory=VoiceNames)
     max_waiting: int = 64
-    max_body_bytes: int = 32 * 2**20
+    max_speech_bytes: int = 2 * 2**20
+    max_prediction_bytes: int = 32 * 2**20
     body_timeout_s: float = 30.0
+    turn_timeout_s: float = 600.0
     speech_timeout_s: float = 3600.0
     page: Path = PAGE

@@ -14,7 +14,7 @@ import pytest
 
 import predict
 from bark_core.errors import BarkError, InvalidInput
-from predict import Predictor, check_upload, describe, name_upload
+from predict import Predictor, check_upload, name_upload
 
 
 @pytest.fixture(scope="module")
@@ -80,12 +80,6 @@ def test_what_is_no_upload_is_refused(tmp_path: Path) -> None:
 def test_messages_speak_of_the_input_and_not_of_where_it_was_kept() -> None:
     assert name_upload("/tmp/x1.npz has no array a", Path("/tmp/x1.npz")) == "custom_history_prompt has no array a"
     assert name_upload("None of this", None) == "None of this"
-
-
-def test_voices_are_described_briefly() -> None:
-    assert describe(()) == "none"
-    assert describe(("a", "b")) == "a, b"
-    assert describe(("a", "b", "c", "d")) == "a, b, c, …"
 
 
 def test_model_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
