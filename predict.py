@@ -12,6 +12,7 @@ import traceback
 import warnings
 from contextlib import suppress
 from pathlib import Path as LocalPath
+from typing import Any
 
 import numpy as np
 from cog import BasePredictor, Input, Path
@@ -106,22 +107,19 @@ class Predictor(BasePredictor):
     ) -> Path:
         """Speak, and return the path of a WAV that carries its own tokens and settings."""
         self.drop_output()
+        text = prompt if text_prompt is None else text_prompt
         seed = choose_seed() if seed is None else int(seed)  # 1.0 is a whole number to the server, and arrives as a float
+        top_k = None if top_k is None else int(top_k)
         print(f"Seed: {seed}")
         try:
+            options: dict[str, Any] = {
+                "voice": history_prompt if custom_history_prompt is None else check_upload(custom_history_prompt),
+                "seed": seed, "text_temp": text_temp, "waveform_temp": waveform_temp, "fine_temp": fine_temp,
+                "min_eos_p": min_eos_p, "top_k": top_k, "top_p": top_p,
+            }
+            print(name_upload(describe_request(text, options), custom_history_prompt))
             with ProgressBar() as progress:
-                generation = self.bark.generate(
-                    prompt if text_prompt is None else text_prompt,
-                    voice=history_prompt if custom_history_prompt is None else check_upload(custom_history_prompt),
-                    seed=seed,
-                    text_temp=text_temp,
-                    waveform_temp=waveform_temp,
-                    fine_temp=fine_temp,
-                    min_eos_p=min_eos_p,
-                    top_k=None if top_k is None else int(top_k),
-                    top_p=top_p,
-                    on_progress=progress,
-                )
+                generation = self.bark.generate(text, **options, on_progress=progress)
             self.record(generation)
             self.output = LocalPath(self.folder.name) / f"bark-{secrets.token_hex(8)}.wav"
             return Path(generation.save(self.output))
@@ -171,6 +169,12 @@ def check_upload(file: os.PathLike[str] | str) -> os.PathLike[str]:
     if not isinstance(file, os.PathLike):
         raise InvalidInput(f"custom_history_prompt was {file[:80]!r}; it must be an uploaded file: an http(s) or data: URL of an .npz or a WAV.")
     return file
+
+
+def describe_request(text: str, options: dict[str, Any]) -> str:
+    """Return one line on what is spoken, and how. The server drops inputs that it does not know: here one sees what it spoke instead."""
+    shown = repr(text[:200]) + (f" … ({len(text)} characters)" if len(text) > 200 else "")
+    return f"Speaking {shown} with {', '.join(f'{name} {value}' for name, value in options.items())}"
 
 
 def name_upload(message: str, file: os.PathLike[str] | str | None) -> str:

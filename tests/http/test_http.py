@@ -199,6 +199,14 @@ def test_unusable_input_fails_with_a_sentence(server: Server, inputs: dict[str, 
     assert "Traceback" not in server.log
 
 
+@pytest.mark.parametrize("body", [{"prompt": "Hello", "seed": 3}, {"input": {"promt": "Hello"}}], ids=["no input", "misspelt"])
+def test_what_the_server_drops_is_seen_in_the_logs(server: Server, body: dict[str, Any]) -> None:
+    answer = server.request("POST", "/predictions", body)
+    assert answer.body["status"] == "succeeded", answer.body
+    assert "\nSpeaking 'Hello, my name is Suno. And, uh — and I like pizza." in answer.body["logs"]
+    assert f"with voice None, seed {answer.body['metrics']['seed']}, text_temp 0.7" in answer.body["logs"]
+
+
 def test_unknown_inputs_and_broken_requests_do_no_harm(server: Server, spoken: Answer) -> None:
     assert server.predict(prompt=TEXT, seed=7, volume=11).body["output"] == spoken.body["output"]
     assert server.request("POST", "/predictions", ["no", "object"]).status in (400, 422)

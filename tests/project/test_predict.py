@@ -14,7 +14,7 @@ import pytest
 
 import predict
 from bark_core.errors import BarkError, InvalidInput
-from predict import Predictor, check_upload, name_upload
+from predict import Predictor, check_upload, describe_request, name_upload
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +63,18 @@ def test_an_unexpected_error_is_printed_whole_and_raised_again(
     shown = capsys.readouterr().err
     assert "Traceback (most recent call last)" in shown
     assert "in break_down" in shown
+
+
+def test_one_line_says_what_is_spoken_and_how(loaded: Predictor, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    first = speak(loaded, prompt="One.\nTwo.", seed=3, top_k=50.0)
+    wanted = "seed 3, text_temp 0.7, waveform_temp 0.7, fine_temp 0.5, min_eos_p 0.2, top_k 50, top_p None"
+    assert f"Speaking 'One.\\nTwo.' with voice None, {wanted}\n" in capsys.readouterr().out
+    kept = tmp_path / "voice.wav"
+    kept.write_bytes(first.read_bytes())
+    speak(loaded, text_prompt="x " * 120, seed=3, custom_history_prompt=kept)
+    said = capsys.readouterr().out
+    assert f"Speaking {('x ' * 100)!r} … (240 characters) with voice custom_history_prompt, seed 3" in said and str(tmp_path) not in said
+    assert "\n" not in describe_request("a\r\x1b[2K\u2028b\n", {"voice": None})
 
 
 def test_an_expected_error_is_a_sentence_without_a_traceback(loaded: Predictor, capsys: pytest.CaptureFixture[str]) -> None:
