@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bark_core.audio.files import write_atomically
-from bark_core.audio.wav import encode_wav
+from bark_core.audio.encoders import Chapter
+from bark_core.audio.formats import encode
+from bark_core.audio.subtitles import Cue, format_srt, format_webvtt
+from bark_core.audio.writer import FileWriter
 from bark_core.config import SAMPLE_RATE, BarkConfig
-from bark_core.errors import InvalidInput
-from bark_core.types import History, Timings, Utterance, check_path
+from bark_core.errors import BarkWarning, InvalidInput
+from bark_core.speech.notes import warn_of
+from bark_core.speech.output import OutputOptions
+from bark_core.types import History, Timings, Utterance
 from bark_core.voices.files import pack_chunk
 from bark_core.voices.voice import Voice
+
+CHAPTERED = ("m4a", "m4b")
+SUBTITLES = {"srt": format_srt, "vtt": format_webvtt}
+
+_BLOCK = 60 * SAMPLE_RATE
+"""Samples that are written at once, so that an hour of speech is not held twice."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,13 +61,57 @@ class Generation:
         arrays = Voice(self.semantic, self.coarse, self.fine).arrays()
         return Voice.from_arrays(arrays, "This generation", self.config)
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write a 16-bit WAV that carries its tokens and settings, whole or not at all. Raises: InvalidInput where it cannot be written."""
-        if check_path(path).suffix.lower() != ".wav":
-            raise InvalidInput(f"{path} does not end in .wav, and speech is saved as WAV only; give such a path.")
-        return write_atomically(path, self.to_wav())
+    def save(self, path: str | os.PathLike[str], output: OutputOptions | None = None) -> Path:
+        """Write a file, whole or not at all; its suffix says the format, where `output` does not.
+
+        A WAV carries its tokens and settings, other formats their settings in tags; an .m4b has a chapter for each heading
+        of the text. Warns: BarkWarning where the loudness asked for cannot be had. Raises: InvalidInput where it cannot be written.
+        """
+        output = output or OutputOptions()
+        name = output.find_format(path)
+        audio, settings = self._render(output)
+        with FileWriter(path, output.sample_rate_hz, name, settings) as writer:
+            for start in range(0, len(audio), _BLOCK):
+                writer.write(audio[start : start + _BLOCK])
+            return writer.finish(self._pack(settings) if name == "wav" else None, self._find_chapters(output.speed) if name in CHAPTERED else ())
+
+    def encode(self, output: OutputOptions | None = None) -> bytes:
+        """Return the bytes that `save` writes, a WAV where `output` names no other format."""
+        output = output or OutputOptions()
+        name = output.format or "wav"
+        audio, settings = self._render(output)
+        chapters = self._find_chapters(output.speed) if name in CHAPTERED else ()
+        return encode(audio, output.sample_rate_hz, name, settings, self._pack(settings) if name == "wav" else None, chapters)
 
     def to_wav(self) -> bytes:
-        """Return the bytes that `save` writes."""
-        chunk = pack_chunk(History(self.semantic, self.coarse, self.fine), self.settings)
-        return encode_wav(self.audio, self.sample_rate_hz, chunk)
+        """Return the bytes of a WAV at Bark's own rate."""
+        return self.encode()
+
+    def subtitles(self, format: str = "srt", speed: float = 1.0) -> str:
+        """Return what is said when, as "srt" or "vtt", for audio that was saved with this speed. Raises: InvalidInput for another format."""
+        if format not in SUBTITLES:
+            raise InvalidInput(f"Subtitles in {format!r} were asked for; there are {', '.join(SUBTITLES)}.")
+        cues = [Cue((each.start_s or 0.0) / speed, (each.end_s or 0.0) / speed, each.text, each.speaker) for each in self.utterances]
+        return SUBTITLES[format](cues)
+
+    def _render(self, output: OutputOptions) -> tuple[np.ndarray, dict[str, Any]]:
+        """Return the samples to be written and the settings that go with them."""
+        audio, note = output.render(self.audio, self.sample_rate_hz)
+        settings = {**self.settings, **output.describe()}
+        if note is not None:
+            settings["notes"] = [*settings.get("notes", ()), note]
+            # Where a filter makes errors of warnings, what is done is not thrown away for one; the note is in the file.
+            with suppress(BarkWarning):
+                warn_of([note])
+        return audio, settings
+
+    def _pack(self, settings: Mapping[str, Any]) -> bytes:
+        return pack_chunk(History(self.semantic, self.coarse, self.fine), settings)
+
+    def _find_chapters(self, speed: float) -> list[Chapter]:
+        """Return the headings of the text and when each begins; what stands before the first is a chapter of its own."""
+        chapters: list[Chapter] = []
+        for heading, group in itertools.groupby(self.utterances, key=lambda each: each.heading):
+            first = next(group)
+            chapters.append((heading or "…", (first.start_s or 0.0) / speed if chapters else 0.0))
+        return chapters if len(chapters) > 1 or (chapters and chapters[0][0] != "…") else []
