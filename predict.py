@@ -1,25 +1,14 @@
-"""Bark as Cog serves it: inputs → options → Bark → the path of a WAV. No model code, and nothing but plain literals in the inputs.
+"""Bark as Cog serves it: inputs → options → Bark → the path of a file. No model code, and nothing but plain literals in the inputs.
 
-Cog reads this file without running it, and so does scripts/schema.py, which refuses what Cog would misread.
+Cog reads this file without running it, and so does scripts/schema.py, which refuses what Cog would misread. The variants in
+predictors/ are written from it by scripts/predictors.py.
 """
 
 from __future__ import annotations
 
-import os
-import secrets
-import tempfile
-import traceback
-import warnings
-from contextlib import suppress
-from pathlib import Path as LocalPath
-from typing import Any
-
-import numpy as np
 from cog import BasePredictor, Input, Path
 
-from bark_core import Bark, BarkError, BarkWarning, Generation, GenerationError, InvalidInput
-from bark_core.speech.progress import ProgressBar
-from bark_core.types import choose_seed
+from bark_core.speech.service import Service
 
 # fmt: off
 HISTORY_PROMPTS = [
@@ -69,21 +58,14 @@ class Predictor(BasePredictor):
 
     def setup(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] -- Cog takes it without weights, too
         """Load the checkpoint that BARK_MODEL names (large where it is not set), and run each stage once, briefly."""
-        self.bark = Bark.load(os.environ.get("BARK_MODEL") or "large", precision=os.environ.get("BARK_PRECISION") or "auto", on_message=print)
-        # A folder of this process's own, which goes with it: the server never deletes what it has sent.
-        self.folder = tempfile.TemporaryDirectory(prefix="bark-")
-        self.output: LocalPath | None = None
-        warnings.simplefilter("ignore", BarkWarning)  # each prediction prints its own
-        # All of them, and before the warm-up: a gateway reads them in the server's setup logs, which may miss the last lines.
-        print(f"Loaded {self.bark.name}; its voices: {', '.join(self.bark.voices) or 'none'}.")
-        warm_up(self.bark)
+        self.service = Service.load()
 
     def predict(
         self,
         prompt: str = Input(
             default="Hello, my name is Suno. And, uh — and I like pizza. [laughs] But I also have other interests such as playing tic tac toe.",
-            description="What to say: at most 256 tokens, which are some 13 seconds of speech. [laughs], [sighs], [music], ♪ and CAPITALS are heeded.",
-            max_length=10000,
+            description="What to say, up to 50000 characters. [laughs], [sighs], [music], ♪ and CAPITALS are heeded, [pause 1s] is a pause.",
+            max_length=50000,
         ),
         history_prompt: str | None = Input(
             default=None,
@@ -102,81 +84,25 @@ class Predictor(BasePredictor):
         top_p: float | None = Input(default=None, ge=0.01, le=1, description="Draw from the likeliest tokens that have this probability together."),
         seed: int | None = Input(default=None, ge=0, le=4294967295, description="The same seed gives the same speech. Left out: a random one, in the logs."),
         text_prompt: str | None = Input(
-            default=None, deprecated=True, max_length=10000, description="The older name of prompt. Where it is given, prompt is not spoken."
+            default=None, deprecated=True, max_length=50000, description="The older name of prompt. Where it is given, prompt is not spoken."
+        ),
+        voices: str | None = Input(
+            default=None,
+            max_length=10000,
+            description='Who speaks the lines that begin with NAME: in the prompt, as JSON: {"ANNA": "v2/en_speaker_9", "BEN": "v2/en_speaker_6"}.',
+        ),
+        output_format: str = Input(
+            default="wav", choices=["wav", "mp3", "flac", "ogg"], description="The kind of file. A wav carries its own voice; ogg is Opus."
+        ),
+        sample_rate: int = Input(default=24000, choices=[8000, 12000, 16000, 24000, 48000], description="Samples a second. Bark speaks at 24000."),
+        speed: float = Input(default=1, ge=0.5, le=2, description="How fast it is played, at the same pitch."),
+        n_takes: int = Input(default=1, ge=1, le=8, description="Speak each utterance so often, and keep the take that fits its text best."),
+        normalize: str | None = Input(
+            default=None,
+            choices=["numbers"],  # pyright: ignore[reportArgumentType]
+            description="What to write out in words before it is spoken.",
         ),
     ) -> Path:
-        """Speak, and return the path of a WAV that carries its own tokens and settings."""
-        self.drop_output()
-        text = prompt if text_prompt is None else text_prompt
-        seed = choose_seed() if seed is None else int(seed)  # 1.0 is a whole number to the server, and arrives as a float
-        top_k = None if top_k is None else int(top_k)
-        print(f"Seed: {seed}")
-        try:
-            options: dict[str, Any] = {
-                "voice": history_prompt if custom_history_prompt is None else check_upload(custom_history_prompt),
-                "seed": seed, "text_temp": text_temp, "waveform_temp": waveform_temp, "fine_temp": fine_temp,
-                "min_eos_p": min_eos_p, "top_k": top_k, "top_p": top_p,
-            }
-            print(name_upload(describe_request(text, options), custom_history_prompt))
-            with ProgressBar() as progress:
-                generation = self.bark.generate(text, **options, on_progress=progress)
-            self.record(generation)
-            self.output = LocalPath(self.folder.name) / f"bark-{secrets.token_hex(8)}.wav"
-            return Path(generation.save(self.output))
-        except InvalidInput as error:
-            raise InvalidInput(name_upload(str(error), custom_history_prompt)) from error
-        except BarkError:
-            raise
-        except Exception:
-            # The server reports no more of an error than its message.
-            traceback.print_exc()
-            raise
-
-    def drop_output(self) -> None:
-        """Delete what the prediction before this one gave; it has been sent."""
-        if self.output is not None:
-            self.output.unlink(missing_ok=True)
-
-    def record(self, generation: Generation) -> None:
-        """Report what the generation took, as plain numbers (the server takes no others), and what there is to note."""
-        for note in generation.notes:
-            print(f"Note: {note}")
-        timings = generation.timings
-        for stage, seconds in timings.seconds.items():
-            self.record_metric(f"{stage}_seconds", float(seconds))
-        for stage, count in timings.tokens.items():
-            self.record_metric(f"{stage}_tokens", int(count))
-        self.record_metric("audio_seconds", float(timings.audio_s))
-        self.record_metric("real_time_factor", float(timings.rtf))
-        self.record_metric("reached_ceiling", generation.reached_ceiling)
-        self.record_metric("seed", int(generation.seed))
-
-
-def warm_up(bark: Bark) -> None:
-    """Run each stage once, on little, so that the first prediction pays for nothing that the others do not.
-
-    On a GPU that takes some seconds of speech: graphs are captured for every length of what is looked back on.
-    """
-    with suppress(GenerationError):  # a model may have nothing to say to so little
-        bark.generate_semantic("Hello.", seed=0, max_seconds=0.1)
-    is_on_gpu = bark.runtime.placement["coarse"].device.type == "cuda"
-    coarse = bark.generate_coarse(np.arange(200 if is_on_gpu else 10), seed=0)
-    bark.decode(bark.generate_fine(coarse, seed=0))
-
-
-def check_upload(file: os.PathLike[str] | str) -> os.PathLike[str]:
-    """Return an uploaded file. What is no URL reaches predict as a plain string, and must not name a file of this machine."""
-    if not isinstance(file, os.PathLike):
-        raise InvalidInput(f"custom_history_prompt was {file[:80]!r}; it must be an uploaded file: an http(s) or data: URL of an .npz or a WAV.")
-    return file
-
-
-def describe_request(text: str, options: dict[str, Any]) -> str:
-    """Return one line on what is spoken, and how. The server drops inputs that it does not know: here one sees what it spoke instead."""
-    shown = repr(text[:200]) + (f" … ({len(text)} characters)" if len(text) > 200 else "")
-    return f"Speaking {shown} with {', '.join(f'{name} {value}' for name, value in options.items())}"
-
-
-def name_upload(message: str, file: os.PathLike[str] | str | None) -> str:
-    """Return a message with an upload's temporary path, which means nothing to who sent it, replaced by the input's name."""
-    return message.replace(str(file), "custom_history_prompt") if isinstance(file, os.PathLike) else message
+        """Speak, and return the path of a file. A WAV carries its own tokens and settings."""
+        inputs = {name: value for name, value in locals().items() if name != "self"}
+        return Path(self.service.speak(self.record_metric, **inputs))

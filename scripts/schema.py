@@ -192,10 +192,15 @@ class Reader:
         if source[:1] not in ("'", '"') or source[1:-1] != node.value:
             raise self.refuse(node, f"{what} must be one plain string on one line, in quotes, without escapes or joins.")
 
-    def check_output(self, method: ast.FunctionDef) -> None:
-        """Refuse a return type other than the Path that becomes a file for every client."""
-        if not isinstance(method.returns, ast.Name) or method.returns.id != "Path":
-            raise self.refuse(method, "predict must be annotated to return Path.")
+    def read_output(self, method: ast.FunctionDef) -> dict[str, Any]:
+        """Return the schema of what predict gives: a Path, which becomes a file for every client, or, where it streams, an iterator of them."""
+        returns = "" if method.returns is None else ast.unparse(method.returns)
+        streams = any(ast.unparse(each) == "cog.streaming" for each in method.decorator_list)
+        if returns == "Path" and not streams:
+            return dict(TYPES["Path"])
+        if returns in ("Iterator[Path]", "AsyncIterator[Path]") and streams:
+            return {"type": "array", "items": dict(TYPES["Path"]), "x-cog-array-type": "iterator"}
+        raise self.refuse(method, "predict must be annotated to return Path, or, with @cog.streaming, Iterator[Path].")
 
 
 def _is_none(node: ast.expr) -> bool:
@@ -206,13 +211,16 @@ def build_schema(path: Path, class_name: str = "Predictor") -> dict[str, Any]:
     """Return the OpenAPI document of a predictor file. Raises: SchemaError for what Cog would refuse or drop."""
     reader = Reader(path)
     method = reader.find_method(class_name)
-    reader.check_output(method)
+    output = reader.read_output(method)
     properties, enums, required = reader.read_inputs(method)
     inputs: dict[str, Any] = {"title": "Input", "type": "object", "properties": properties}
     if required:
         inputs["required"] = required
-    schemas = {"Input": inputs, "Output": dict(TYPES["Path"]), **enums, **_envelopes()}
-    return {"openapi": "3.0.2", "info": {"title": "Cog", "version": COG_VERSION}, "paths": _paths(), "components": {"schemas": schemas}}
+    schemas = {"Input": inputs, "Output": output, **enums, **_envelopes()}
+    paths = _paths()
+    if output.get("x-cog-array-type") == "iterator":
+        paths["/predictions"]["post"]["x-cog-streaming"] = True  # without it the server answers no client with events
+    return {"openapi": "3.0.2", "info": {"title": "Cog", "version": COG_VERSION}, "paths": paths, "components": {"schemas": schemas}}
 
 
 def _ref(name: str) -> dict[str, str]:

@@ -24,6 +24,7 @@ class ProgressBar:
     """
 
     def __init__(self, file: TextIO | None = None) -> None:
+        self._done = dict.fromkeys(PARTS, 0.0)
         stream = sys.stderr if file is None else file
         on_terminal = stream.isatty()
         self._bar = _Bar(
@@ -34,9 +35,9 @@ class ProgressBar:
         )
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        """Show that `done` of `total` steps of a stage are behind us, and all stages before it."""
-        before = sum(SHARES[part] for part in PARTS[: PARTS.index(stage)])
-        now = before + int(SHARES[stage] * done / max(total, 1))
+        """Show that `done` of `total` steps of a stage are behind us."""
+        self._done[stage] = SHARES[stage] * done / max(total, 1)
+        now = int(sum(self._done.values()))
         self._bar.set_postfix_str(stage, refresh=False)
         if now > self._bar.n:
             self._bar.update(now - self._bar.n)

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
-import predict
 from bark_core.errors import BarkError, InvalidInput
-from predict import Predictor, check_upload, describe_request, name_upload
+from bark_core.speech import service
+from bark_core.speech.output import OutputOptions
+from bark_core.speech.service import check_upload, describe_request, name_upload, read_inputs
+from predict import Predictor
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +26,6 @@ def loaded() -> Iterator[Predictor]:
         predictor = Predictor()
         predictor.setup()
         yield predictor
-        predictor.folder.cleanup()
 
 
 def speak(predictor: Predictor, **inputs: Any) -> Path:
@@ -41,14 +42,14 @@ def test_each_output_is_a_new_file_and_the_last_one_goes(loaded: Predictor) -> N
     assert second.exists()
     assert not first.exists()
     assert first.name != second.name
-    assert list(Path(loaded.folder.name).iterdir()) == [second]
+    assert list(Path(loaded.service._folder.name).iterdir()) == [second]
 
 
 def test_a_failed_prediction_deletes_the_last_output_too(loaded: Predictor) -> None:
     speak(loaded, prompt="Yes.", seed=1)
     with pytest.raises(InvalidInput, match="The text is empty"):
         speak(loaded, prompt="")
-    assert not list(Path(loaded.folder.name).iterdir())
+    assert not list(Path(loaded.service._folder.name).iterdir())
 
 
 def test_an_unexpected_error_is_printed_whole_and_raised_again(
@@ -57,7 +58,7 @@ def test_an_unexpected_error_is_printed_whole_and_raised_again(
     def break_down(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("for this test")
 
-    monkeypatch.setattr(loaded.bark, "generate", break_down)
+    monkeypatch.setattr(loaded.service.bark, "generate", break_down)
     with pytest.raises(ZeroDivisionError):
         speak(loaded)
     shown = capsys.readouterr().err
@@ -74,7 +75,7 @@ def test_one_line_says_what_is_spoken_and_how(loaded: Predictor, capsys: pytest.
     speak(loaded, text_prompt="x " * 120, seed=3, custom_history_prompt=kept)
     said = capsys.readouterr().out
     assert f"Speaking {('x ' * 100)!r} … (240 characters) with voice custom_history_prompt, seed 3" in said and str(tmp_path) not in said
-    assert "\n" not in describe_request("a\r\x1b[2K\u2028b\n", {"voice": None})
+    assert "\n" not in describe_request("a\r\x1b[2K\u2028b\n", {"voice": None}, OutputOptions(format="wav"))
 
 
 def test_an_expected_error_is_a_sentence_without_a_traceback(loaded: Predictor, capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,6 +95,24 @@ def test_messages_speak_of_the_input_and_not_of_where_it_was_kept() -> None:
     assert name_upload("None of this", None) == "None of this"
 
 
+@pytest.mark.parametrize(
+    ("inputs", "sentence"),
+    [
+        ({"voices": "{ANNA"}, "voices was '{ANNA', which is no JSON"),
+        ({"voices": '["a"]'}, "it must be a JSON object of speakers and presets"),
+        ({"voices": '{"A": 3}'}, "it must be a JSON object of speakers and presets"),
+        ({"voices": '{"A": "/etc/passwd"}'}, "it must be the name of a preset"),
+        ({"voices": '{"A": "voice.npz"}'}, "it must be the name of a preset"),
+        ({"output_format": "wma"}, "format 'wma' is not known"),
+        ({"sample_rate": 100}, "100"),
+        ({"speed": 3}, "speed of 3"),
+    ],
+)
+def test_inputs_that_a_server_might_let_pass_are_refused(inputs: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InvalidInput, match=sentence):
+        read_inputs({"prompt": "Hello.", **inputs})
+
+
 def test_model_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
@@ -101,7 +120,7 @@ def test_model_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
         asked.append(name)
         raise BarkError("far enough")
 
-    monkeypatch.setattr(predict.Bark, "load", load)
+    monkeypatch.setattr(service.Bark, "load", load)
     for value in ("small", "", None):
         if value is None:
             monkeypatch.delenv("BARK_MODEL")

@@ -11,14 +11,20 @@ from typing import Any
 
 import pytest
 
+from bark_core.audio.speed import MAX_SPEED, MIN_SPEED
 from bark_core.speech.bark import Bark
+from bark_core.speech.options import SpeechOptions
+from bark_core.speech.output import OutputOptions
+from bark_core.speech.takes import MAX_TAKES
+from bark_core.text.script import MAX_CHARACTERS
 from bark_core.types import MAX_SEED
 from bark_core.voices.presets import PRESETS, list_voices
+from scripts.predictors import VARIANTS, write_variant
 from scripts.schema import SchemaError, build_schema
 
 INPUTS = (
     *("prompt", "history_prompt", "custom_history_prompt", "text_temp", "waveform_temp", "fine_temp", "min_eos_p", "top_k", "top_p", "seed"),
-    "text_prompt",
+    *("text_prompt", "voices", "output_format", "sample_rate", "speed", "n_takes", "normalize"),
 )
 
 
@@ -62,9 +68,30 @@ def test_defaults_are_those_of_the_core(inputs: dict[str, Any]) -> None:
     parameters = inspect.signature(Bark.generate).parameters
     for name in ("text_temp", "waveform_temp", "fine_temp", "min_eos_p", "top_k", "top_p", "seed"):
         assert inputs[name]["default"] == parameters[name].default, name
+    speech = SpeechOptions()
+    assert (inputs["n_takes"]["default"], inputs["normalize"]["default"], inputs["voices"]["default"]) == (speech.n_takes, None, None)
+    assert (inputs["n_takes"]["maximum"], inputs["prompt"]["maxLength"]) == (MAX_TAKES, MAX_CHARACTERS)
+    output = OutputOptions()
+    assert (inputs["sample_rate"]["default"], inputs["speed"]["default"]) == (output.sample_rate_hz, output.speed)
+    assert (inputs["speed"]["minimum"], inputs["speed"]["maximum"]) == (MIN_SPEED, MAX_SPEED)
     assert inputs["seed"]["maximum"] == MAX_SEED
     assert "I like pizza. [laughs]" in inputs["prompt"]["default"]
     assert inputs["text_prompt"]["deprecated"] is True
+
+
+def test_formats_and_rates_are_some_that_the_core_writes(schemas: dict[str, Any]) -> None:
+    for name in schemas["output_format"]["enum"]:
+        assert all(OutputOptions(format=name, sample_rate_hz=rate).format == name for rate in schemas["sample_rate"]["enum"])
+
+
+def test_variants_are_what_is_written_from_predict(root: Path, schemas: dict[str, Any]) -> None:
+    for name in VARIANTS:
+        path = root / "predictors" / f"{name}.py"
+        assert path.read_text(encoding="utf-8") == write_variant(name), "run python scripts/predictors.py"
+        document = build_schema(path)
+        assert document["components"]["schemas"]["Input"] == schemas["Input"]
+        assert document["paths"]["/predictions"]["post"]["x-cog-streaming"] is True
+        assert (root / "predictors" / f"{name}.yaml").read_text(encoding="utf-8").endswith(f'predict: "predictors/{name}.py:Predictor"\n')
 
 
 def test_voices_are_the_presets_and_those_of_the_demo(schemas: dict[str, Any], demo_folder: Path) -> None:
