@@ -18,7 +18,10 @@ from bark_core import Bark
 from bark_core.audio.wav import to_pcm16
 from scripts.server import ROOT, Server
 
-TEXT = "Good morning. It is a fine day. The train leaves at nine, and nobody wants to miss it. We shall see the sea before noon. Then we walk home along the river, and talk about the day."
+TEXT = (
+    "Good morning. It is a fine day. The train leaves at nine, and nobody wants to miss it. We shall see the sea before noon. "
+    "Then we walk home along the river, and talk about the day. A small house stands there, and its door is open."
+)
 
 
 @pytest.fixture(scope="module")
