@@ -1,4 +1,4 @@
-"""Faster and slower speech at the same pitch, by the Signalsmith stretcher. For whole recordings: see `change_speed`."""
+"""Faster and slower speech at the same pitch, by the Signalsmith stretcher. Knows one recording at a time."""
 
 from __future__ import annotations
 
@@ -6,36 +6,46 @@ from typing import Any
 
 import numpy as np
 
+from bark_core.audio.samples import check_audio
 from bark_core.errors import InvalidInput
 
 MIN_SPEED, MAX_SPEED = 0.5, 2.0
 
+_SEED = 1
+
 
 def check_speed(speed: object) -> float:
     """Return a speed as a float. Raises: InvalidInput out of 0.5 to 2, or where the package that changes it is missing."""
-    if isinstance(speed, bool) or not isinstance(speed, (int, float, np.integer, np.floating)) or not MIN_SPEED <= speed <= MAX_SPEED:
+    is_number = isinstance(speed, (int, float, np.integer, np.floating)) and not isinstance(speed, bool)
+    if not is_number or not MIN_SPEED <= speed <= MAX_SPEED:  # type: ignore[operator]
         raise InvalidInput(
-            f"A speed of {speed!r} was given; it must be a number from {MIN_SPEED} to {MAX_SPEED:g}, where 1 is as it was spoken."
+            f"A speed of {speed!r} was given; it must be a number from {MIN_SPEED} to {MAX_SPEED:g}, where 1 leaves it as it was spoken."
         )
     if speed != 1:
         _import_stretch()
-    return float(speed)
+    return float(speed)  # type: ignore[arg-type]
 
 
 def change_speed(audio: np.ndarray, sample_rate_hz: int, speed: float) -> np.ndarray:
-    """Return (N,) spoken `speed` times as fast at the same pitch, (round(N / speed),) float32; at 1 it is returned as it is.
+    """Return samples (N,) spoken `speed` times as fast at the same pitch: (round(N / speed),) float32. At 1 they are returned as they are.
 
-    An utterance at a time gives the same in a stream as in a whole: change its speed before it is joined.
+    The stretcher needs the whole that it changes. In a stream, that is an utterance: each is changed before it is joined, so that pauses
+    keep their length, times are right as they are counted, and a stream is what a whole is.
+    Raises: InvalidInput as `check_speed`, and for what is no audio.
     """
     speed = check_speed(speed)
-    if speed == 1 or not len(audio):
+    if speed == 1:
         return audio
-    stretch = _import_stretch().Signalsmith.Stretch(1)
+    samples = check_audio(audio)
+    # A seed, since it draws some of its phases at random: the same audio gives the same again.
+    stretch = _import_stretch().Signalsmith.Stretch(_SEED)
     stretch.preset(1, sample_rate_hz)
     stretch.setTimeFactor(speed)
-    changed = stretch.process(np.ascontiguousarray(audio, np.float32)[np.newaxis])[0]  # (1, N) → (N / speed,)
-    n_samples = round(len(audio) / speed)
-    return np.pad(changed, (0, max(0, n_samples - len(changed))))[:n_samples]
+    # The stretcher lets go of what lies within a block of the end; there, that is silence.
+    padded = np.pad(samples, (0, stretch.blockSamples()))
+    changed = stretch.process(padded[np.newaxis])[0]  # (1, N + block) → (about (N + block) / speed,)
+    n_samples = max(1, round(len(samples) / speed))
+    return changed[:n_samples].copy()
 
 
 def _import_stretch() -> Any:

@@ -1,14 +1,28 @@
-"""What was said when, as subtitles: SRT and WebVTT. Knows nothing of audio."""
+"""What was said when, as subtitles: SRT and WebVTT. Knows nothing of audio.
+
+One cue an utterance, at the times that were measured: a long one has several lines rather than times that are guessed.
+"""
 
 from __future__ import annotations
 
 import html
-import textwrap
+import math
+import os
+import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
-MAX_LINE = 42
-"""Characters of a line: what fits a screen."""
+from bark_core.audio.files import write_atomically
+from bark_core.errors import InvalidInput
+from bark_core.types import check_path
+
+MAX_COLUMNS = 42
+"""Columns of a line, what fits a screen. A letter of Chinese, Japanese or Korean takes two."""
+
+_NEVER_FIRST = "、。，．・：；？！」』）］】〉》”’…ー々ゃゅょっァィゥェォャュョッ,.:;?!)]}"
+_NEVER_LAST = "「『（［【〈《“‘([{"
 
 
 @dataclass(frozen=True)
@@ -22,38 +36,104 @@ class Cue:
 
 
 def format_srt(cues: Iterable[Cue]) -> str:
-    """Return an .srt file of these cues."""
-    return "".join(
-        f"{number}\n{_clock(start, ',')} --> {_clock(end, ',')}\n{_wrap(f'{cue.speaker}: {cue.text}' if cue.speaker else cue.text)}\n\n"
-        for number, (start, end, cue) in enumerate(_in_order(cues), 1)
-    )
+    """Return an .srt file. Speakers stand before their text, with a colon. Raises: InvalidInput for times that are none.
+
+    SRT has no escapes: what players would take for a mark (`<i>`, `{\\an8}`) is parted by an invisible character, `-->` becomes an arrow.
+    """
+    blocks = []
+    for number, (start_ms, end_ms, text, speaker) in enumerate(_arrange(cues), 1):
+        spoken = f"{speaker}: {text}" if speaker else text
+        shown = re.sub(r"<(?=[/a-zA-Z])|\{(?=\\)", "\\g<0>\u2060", spoken.replace("-->", "→"))
+        blocks.append(f"{number}\n{_format_time(start_ms, ',')} --> {_format_time(end_ms, ',')}\n{_wrap(shown)}\n\n")
+    return "".join(blocks)
 
 
 def format_webvtt(cues: Iterable[Cue]) -> str:
-    """Return a .vtt file of these cues, with speakers as voices."""
+    """Return a .vtt file. Speakers are its voices. Raises: InvalidInput for times that are none."""
     blocks = ["WEBVTT\n"]
-    for start, end, cue in _in_order(cues):
-        text = html.escape(_wrap(cue.text), quote=False)
-        voice = f"<v {html.escape(cue.speaker, quote=False)}>" if cue.speaker else ""
-        blocks.append(f"{_clock(start, '.')} --> {_clock(end, '.')}\n{voice}{text}\n")
+    for start_ms, end_ms, text, speaker in _arrange(cues):
+        voice = f"<v {html.escape(speaker, quote=False)}>" if speaker else ""
+        shown = html.escape(_wrap(text), quote=False)
+        blocks.append(f"{_format_time(start_ms, '.')} --> {_format_time(end_ms, '.')}\n{voice}{shown}\n")
     return "\n".join(blocks)
 
 
-def _in_order(cues: Iterable[Cue]) -> Iterator[tuple[int, int, Cue]]:
-    """Yield cues with their start and end in ms, none before the end of the one before, each at least 1 ms long; no empty ones."""
-    previous = 0
-    for cue in cues:
-        if not cue.text.strip():
+FORMATTERS = {".srt": format_srt, ".vtt": format_webvtt}
+
+
+def check_subtitles_path(path: str | os.PathLike[str]) -> Path:
+    """Return the path if its suffix is .srt or .vtt. Raises: InvalidInput for another."""
+    checked = check_path(path)
+    if checked.suffix.lower() not in FORMATTERS:
+        raise InvalidInput(f"{path} ends in neither .srt nor .vtt; subtitles are written as one of these, so end it in one.")
+    return checked
+
+
+def save_subtitles(path: str | os.PathLike[str], cues: Iterable[Cue]) -> Path:
+    """Write cues as the path's suffix says, whole or not at all. Raises: InvalidInput for another suffix or where it cannot be written."""
+    text = FORMATTERS[check_subtitles_path(path).suffix.lower()](cues)
+    return write_atomically(path, text.encode("utf-8", "replace"))
+
+
+def _arrange(cues: Iterable[Cue]) -> Iterator[tuple[int, int, str, str | None]]:
+    """Yield start and end in ms, text and speaker by time, without empty texts. None begins before the last has ended; each has 1 ms or more."""
+    previous_ms = 0
+    for cue in sorted(cues, key=_check_start):
+        if not (text := _clean(cue.text)):
             continue
-        start = max(previous, round(cue.start_s * 1000))
-        end = max(start + 1, round(cue.end_s * 1000))
-        previous = end
-        yield start, end, cue
+        start_ms = max(previous_ms, round(cue.start_s * 1000))
+        end_ms = previous_ms = max(start_ms + 1, round(cue.end_s * 1000))
+        yield start_ms, end_ms, text, _clean(cue.speaker) if cue.speaker else None
 
 
-def _clock(ms: int, point: str) -> str:
+def _check_start(cue: Cue) -> float:
+    if not 0 <= cue.start_s <= cue.end_s < math.inf:
+        raise InvalidInput(
+            f"The subtitle {cue.text!r} is from {cue.start_s!r} to {cue.end_s!r} s; give seconds from 0 up, the end not before the start."
+        )
+    return cue.start_s
+
+
+def _clean(text: str) -> str:
+    """Return a text in one line, without control characters: an empty line would end the subtitle."""
+    return " ".join("".join(" " if unicodedata.category(each) in ("Cc", "Zl", "Zp") else each for each in text).split())
+
+
+def _format_time(ms: int, point: str) -> str:
     return f"{ms // 3_600_000:02}:{ms // 60_000 % 60:02}:{ms // 1000 % 60:02}{point}{ms % 1000:03}"
 
 
 def _wrap(text: str) -> str:
-    return "\n".join(textwrap.wrap(" ".join(text.split()), MAX_LINE, break_on_hyphens=False))
+    """Return a text in lines of at most MAX_COLUMNS, but for longer words: broken at spaces and between letters that need none."""
+    lines = [""]
+    for unit in _split(text):
+        if lines[-1] and _count_columns(lines[-1] + unit.rstrip()) > MAX_COLUMNS:
+            lines.append("")
+        lines[-1] += unit
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _split(text: str) -> list[str]:
+    """Return what a line may be broken between: words with the space after them, and single wide letters with their punctuation."""
+    units: list[str] = []
+    for each in text:
+        before = units[-1][-1] if units else ""
+        can_break = before == " " or _stands_alone(each) or _stands_alone(before)
+        if not before or (can_break and each != " " and each not in _NEVER_FIRST and before not in _NEVER_LAST and _count_columns(each)):
+            units.append(each)
+        else:
+            units[-1] += each
+    return units
+
+
+def _stands_alone(character: str) -> bool:
+    """Tell whether lines may be broken beside a letter: beside Chinese and Japanese ones, not within Korean words."""
+    return _is_wide(character) and not unicodedata.name(character, "").startswith("HANGUL")
+
+
+def _is_wide(character: str) -> bool:
+    return bool(character) and unicodedata.east_asian_width(character) in ("W", "F")
+
+
+def _count_columns(text: str) -> int:
+    return sum(0 if unicodedata.category(each) in ("Mn", "Me", "Cf") else 2 if _is_wide(each) else 1 for each in text)
