@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from bark_core.audio.files import check_target, write_atomically  # noqa: E402
+from bark_core.cli.console import open_streams  # noqa: E402
 from bark_core.errors import InvalidInput  # noqa: E402
 from scripts.schema import SchemaError, build_schema  # noqa: E402
 from scripts.server import Server, ServerError  # noqa: E402
@@ -35,6 +36,8 @@ def read_input(text: str, properties: dict[str, Any]) -> tuple[str, Any]:
     kind, is_file = properties[name].get("type", "string"), properties[name].get("format") == "uri"
     if value.startswith("@") and is_file:
         return name, as_data_url(Path(value[1:]))
+    if is_file and not value.lower().startswith(("http://", "https://", "data:")):
+        raise UsageError(f"-i {text!r}: {name} takes a file; put @ before its path to send it: -i {name}=@{value}")
     if kind not in ("integer", "number"):
         return name, value
     try:
@@ -96,6 +99,7 @@ def predict(arguments: argparse.Namespace) -> str:
 
 def main() -> int:
     """Run the script; return its exit code: 0, 1 where the prediction failed, 2 where the arguments are wrong."""
+    open_streams()
     arguments = parse_arguments()
     try:
         print(predict(arguments))

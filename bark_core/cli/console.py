@@ -1,12 +1,20 @@
-"""What all commands share: messages on standard error, progress, and the model's option. Speech and lists go to files or a pipe."""
+"""What all commands share: the standard streams, whatever they can hold and whether or not they are open, and the model's option.
+
+Messages and progress go to standard error, speech and lists to files or to standard output.
+"""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import io
+import json
+import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from bark_core.errors import BarkError, InvalidInput
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -18,6 +26,91 @@ else:
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Let a command say which model it means."""
     parser.add_argument("--model", default="demo", metavar="NAME", help="large, small, demo or a checkpoint's folder (default: %(default)s)")
+
+
+MAX_TEXT_BYTES = 16 * 2**20
+"""No text is longer; what goes on for ever must not fill the memory."""
+
+
+def open_streams() -> None:
+    """Make the standard streams safe to use: closed ones lead nowhere, and what an encoding cannot hold is written as an escape.
+
+    The number of a closed stream would go to the next file that is opened, and what others print would be written into it.
+    Python has None for a closed stream, and prints what is meant for standard error on standard output then.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 -- for as long as the process
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def show(line: str) -> None:
+    """Print a line on standard output. Raises: BarkError where that is closed or full."""
+    _write(lambda: print(line))
+
+
+def show_json(value: Any, indent: int | None = None) -> None:
+    """Print a value as JSON, in ASCII where standard output's encoding cannot hold all of it. Raises: as `show`."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=indent)
+    show(text)
+
+
+def write_bytes(data: bytes) -> None:
+    """Write bytes to standard output. Raises: as `show`."""
+    _write(lambda: sys.stdout.buffer.write(data))
+    flush()
+
+
+def flush() -> None:
+    """Write out what standard output holds back. Raises: as `show`, but for a closed one, which holds nothing."""
+    if sys.stdout is not None:
+        _write(sys.stdout.flush)
+
+
+def _write(action: Callable[[], object]) -> None:
+    if sys.stdout is None:
+        raise BarkError("Standard output is closed, so that there is nowhere to write to; leave it open, or redirect it to a file.")
+    try:
+        action()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        drop_output()
+        raise BarkError(f"Standard output cannot be written: {error.strerror or error}.") from error
+
+
+def drop_output() -> None:
+    """Let what standard output still holds back go nowhere: Python would try to write it, and complain, at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def read_text(name: str) -> str:
+    """Return the text of a UTF-8 file, or of standard input for a dash. Raises: InvalidInput where it cannot be read."""
+    from bark_core.types import check_path
+
+    what = "Standard input" if name == "-" else name
+    if name == "-" and sys.stdin is None:
+        raise InvalidInput("Standard input is closed, so that there is no text to read; give the text itself, or a file of it.")
+    try:
+        with sys.stdin.buffer if name == "-" else open(check_path(name), "rb") as file:
+            data = file.read(MAX_TEXT_BYTES + 1)
+    except OSError as error:
+        raise InvalidInput(f"{what} cannot be read: {error.strerror or error}. Give a text file.") from error
+    if len(data) > MAX_TEXT_BYTES:
+        raise InvalidInput(f"{what} has more than {MAX_TEXT_BYTES} bytes; no text is that long. Split it.")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{what} is not UTF-8 text; save it in UTF-8.") from error
 
 
 def show_progress() -> contextlib.AbstractContextManager[Callable[[str, int, int], None] | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bark_core.cli.console import Commands, say
+from bark_core.cli.console import Commands, say, show
 
 
 def add_parser(commands: Commands) -> None:
@@ -21,4 +21,4 @@ def fetch_model(options: argparse.Namespace) -> None:
     """Download, verify and convert a model; print the folder it is in."""
     from bark_core.checkpoint.open import fetch_checkpoint
 
-    print(fetch_checkpoint(options.name, to=options.to, half=options.half, on_message=say))
+    show(str(fetch_checkpoint(options.name, to=options.to, half=options.half, on_message=say)))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
-from bark_core.cli.console import Commands
+from bark_core.cli.console import Commands, show_json
 
 
 def add_parser(commands: Commands) -> None:
@@ -28,4 +27,4 @@ def show_info(options: argparse.Namespace) -> None:
 
         checkpoint = open_checkpoint(options.subject)
         info = {"model": checkpoint.name, "digest": checkpoint.digest, "voices": list(checkpoint.voices), "config": checkpoint.config.to_dict()}
-    print(json.dumps(info, ensure_ascii=False, indent=2))
+    show_json(info, indent=2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import os
+import shlex
 import sys
 import warnings
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from typing import Any
 
 from bark_core import __version__
 from bark_core.cli import fetch, gateway, info, script, speak, voices
-from bark_core.cli.console import say
+from bark_core.cli.console import drop_output, flush, open_streams, say
 from bark_core.errors import BarkError
 
 OK, FAILED, INTERRUPTED, PIPE_CLOSED = 0, 1, 130, 141
@@ -25,16 +25,22 @@ def run() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code. Errors are one line on standard error: `bark: …`."""
-    options = build_parser().parse_args(arguments)
+    open_streams()
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        options = build_parser().parse_args(given)
+    except SystemExit as ended:
+        if ended.code and (dashed := speak.find_dashed(given)) is not None:
+            say(f"a text that begins with - is taken for an option; put -- before it: bark speak -- {shlex.quote(dashed)}")
+        raise
     warnings.showwarning = _show_warning
     try:
         options.command(options)
-        sys.stdout.flush()
+        flush()
     except BarkError as error:
         return _fail(str(error))
     except BrokenPipeError:
-        # Whoever read our output has gone, which is theirs to decide. Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()  # whoever read it has gone, which is theirs to decide
         return PIPE_CLOSED
     except OSError as error:
         return _fail(f"{error.filename or 'a file'}: {error.strerror or error}")

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
-import sys
 
-from bark_core.cli.console import Commands, add_model, say
+from bark_core.cli.console import Commands, add_model, read_text, say, show, show_json
 from bark_core.errors import InvalidInput
 
 
@@ -53,22 +51,11 @@ def show_script(options: argparse.Namespace) -> None:
         total_s += each.pause_before_s + seconds + each.pause_after_s
         if options.json:
             fields = {key: value for key, value in dataclasses.asdict(each).items() if key not in ("start_s", "end_s", "seed", "n_takes")}
-            print(json.dumps({"number": number, **fields, "seconds": round(seconds, 2), "tokens": tokens}, ensure_ascii=False))
+            show_json({"number": number, **fields, "seconds": round(seconds, 2), "tokens": tokens})
         else:
             shown = " ".join(each.text.split())
-            print(f"{number:4} {each.speaker or '-':10} {seconds:5.1f} s {tokens:4} tokens, then {each.pause_after_s:.2f} s  {shown}")
+            show(f"{number:4} {each.speaker or '-':10} {seconds:5.1f} s {tokens:4} tokens, then {each.pause_after_s:.2f} s  {shown}")
     say(f"{len(utterances)} utterances, about {total_s:.0f} s")
-
-
-def read_text(name: str) -> str:
-    """Return the text of a file, or of standard input for a dash. Raises: InvalidInput where it is not UTF-8, OSError where it cannot be read."""
-    from bark_core.types import check_path
-
-    data = sys.stdin.buffer.read() if name == "-" else check_path(name).read_bytes()
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"{'Standard input' if name == '-' else name} is not UTF-8 text.") from error
 
 
 def _read_voice(pair: str) -> tuple[str, str]:

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bark_core.cli.console import Commands, add_model, say, show_progress
+from bark_core.cli.console import Commands, add_model, read_text, say, show_progress, write_bytes
 from bark_core.errors import BarkError, InvalidInput
 
 if TYPE_CHECKING:
     from bark_core.speech.generation import Generation
 
 
+_OPTION = re.compile(r"-[ho]?|--[a-z-]+(=.*)?|-[\d.]+", re.DOTALL)
+"""What begins with a dash and is an option of some kind, a number or standard input; the rest may have been meant as a text."""
+
+
 def add_parser(commands: Commands) -> None:
     """Add the command and its options."""
     parser = commands.add_parser("speak", help="speak a text into a WAV file")
     parser.set_defaults(command=speak)
-    parser.add_argument("text", metavar="TEXT", help="what to say; - reads it from standard input")
+    text = parser.add_mutually_exclusive_group(required=True)
+    text.add_argument("text", nargs="?", metavar="TEXT", help="what to say; - reads it from standard input; -- before one that begins with -")
+    text.add_argument("--file", metavar="FILE", help="say what is in a text file, in UTF-8")
     parser.add_argument("-o", "--output", default="out.wav", metavar="FILE", help="the WAV to write; - writes it to standard output (default: %(default)s)")
     add_model(parser)
     parser.add_argument("--voice", metavar="VOICE", help="a preset's name (see `voices`), an .npz voice or a WAV of ours")
@@ -37,10 +47,11 @@ def add_parser(commands: Commands) -> None:
 
 def speak(options: argparse.Namespace) -> None:
     """Speak a text into a WAV file. Progress is shown on a terminal only."""
-    text = _read_stdin() if options.text == "-" else options.text
+    text = find_text(options.text, options.file)
     to_pipe = options.output == "-"
-    if to_pipe and sys.stdout.isatty():
-        raise InvalidInput("-o - writes a WAV to standard output, which is a terminal here; redirect it or give a file's name.")
+    if to_pipe and (sys.stdout is None or sys.stdout.isatty()):
+        state = "closed" if sys.stdout is None else "a terminal"
+        raise InvalidInput(f"-o - writes a WAV to standard output, which is {state} here; redirect it or give a file's name.")
     if not to_pipe:
         check_file(options.output, ".wav")
     if options.save_voice:
@@ -63,8 +74,7 @@ def keep(generation: Generation, output: str | None, voice: str | None) -> None:
     timings = generation.timings
     try:
         if output is None:
-            sys.stdout.buffer.write(generation.to_wav())
-            sys.stdout.buffer.flush()
+            write_bytes(generation.to_wav())
         else:
             generation.save(output)
         target = "standard output" if output is None else output
@@ -91,8 +101,17 @@ def check_file(path: str, suffix: str) -> None:
     check_target(path)
 
 
-def _read_stdin() -> str:
-    try:
-        return sys.stdin.buffer.read().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InvalidInput("Standard input is not UTF-8 text.") from error
+def find_text(given: str | None, file: str | None) -> str:
+    """Return what is to be said: a text as it was given, or what a file holds. Where a text is a file's name, too, say what was taken."""
+    if given is None or given == "-":
+        return read_text(file or "-")
+    if os.path.isfile(given):
+        say(f"{given} is a file; its name is spoken. To speak what is in it: --file {shlex.quote(given)}")
+    return given
+
+
+def find_dashed(arguments: Sequence[str]) -> str | None:
+    """Return what of a command line that was not understood may be a text that begins with a dash."""
+    if arguments[:1] != ["speak"] or "--" in arguments:
+        return None
+    return next((argument for argument in arguments[1:] if argument[:1] == "-" and not _OPTION.fullmatch(argument)), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bark_core.cli.console import Commands, add_model
+from bark_core.cli.console import Commands, add_model, show
 
 
 def add_parser(commands: Commands) -> None:
@@ -19,4 +19,4 @@ def list_voices(options: argparse.Namespace) -> None:
     from bark_core.checkpoint.open import open_checkpoint
 
     for name in open_checkpoint(options.model).voices:
-        print(name)
+        show(name)

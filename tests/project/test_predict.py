@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import subprocess
 import sys
 import wave
@@ -152,6 +153,13 @@ def test_script_writes_what_the_server_gives(root: Path, tmp_path: Path) -> None
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.wav", "b.wav"]
 
 
+def test_script_writes_and_says_so_in_every_encoding(root: Path, tmp_path: Path) -> None:
+    command = [sys.executable, root / "scripts" / "predict.py", "--model", "demo", "-i", "prompt=One.", "-i", "seed=3", "-q", "-o", tmp_path / "a.wav"]
+    done = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}, check=False)
+    assert (done.returncode, done.stderr) == (0, b"") and rb"\xd7 its length" in done.stdout
+    assert (tmp_path / "a.wav").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -161,6 +169,7 @@ def test_script_writes_what_the_server_gives(root: Path, tmp_path: Path) -> None
         (["-o", "."], 2, ". cannot be written: Is a directory"),
         (["-i", "seed=x"], 2, "seed must be an integer"),
         (["-i", "text_temp=x"], 2, "text_temp must be a number"),
+        (["-i", "custom_history_prompt=voice.npz"], 2, "put @ before its path to send it: -i custom_history_prompt=@voice.npz"),
         (["-i", "custom_history_prompt=@/no/file"], 2, "/no/file cannot be read: No such file"),
         (["--model", "demo", "-i", "top_k=0"], 2, "the server refused the inputs: top_k: 0 is less than the minimum of 1"),
         (["--model", "demo", "-i", "prompt= "], 1, "The text is empty"),
