@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import cog
-from cog import BasePredictor, Input, Path
+from cog import BasePredictor, File, Input, Path
+from cog.types import URLFile
 
 from bark_core.speech.service import Service
 
@@ -76,8 +77,10 @@ class Predictor(BasePredictor):
             choices=HISTORY_PROMPTS,  # pyright: ignore[reportArgumentType] -- an annotated list would not be seen
             description="The voice, by name. Those under v2/ are the better ones. Left out, each prediction has a voice of its own.",
         ),
-        custom_history_prompt: Path | None = Input(
+        # A File is downloaded here, within bounds, where Cog would take a Path's server as long as it likes, and hear no cancel.
+        custom_history_prompt: File | None = Input(
             default=None,
+            accept=".npz,.wav",
             description="A voice of your own: an .npz history prompt, or a WAV that an earlier prediction gave. Overrides history_prompt.",
         ),
         text_temp: float = Input(default=0.7, ge=0, le=2, description="How freely words are spoken: 0 always takes the likeliest token."),
@@ -109,5 +112,11 @@ class Predictor(BasePredictor):
     ) -> Iterator[Path]:
         """Speak, and yield the path of a file for each piece of the speech as it comes; each plays alone."""
         inputs = {name: value for name, value in locals().items() if name != "self"}
+        inputs["custom_history_prompt"] = find_source(custom_history_prompt)
         for piece in self.service.stream(self.record_metric, **inputs):
             yield Path(piece)
+
+
+def find_source(file: object) -> object:
+    """Return the URL of an uploaded file that Cog has not downloaded, else what it is: an open file, or a string that is no URL."""
+    return file.__getstate__()["url"] if isinstance(file, URLFile) else file

@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "predictors"
 
-IMPORTS = "from cog import BasePredictor, Input, Path\n"
+IMPORTS = "from cog import BasePredictor, File, Input, Path\n"
 ORIGIN = "The variants in\npredictors/ are written from it by scripts/predictors.py."
 WHOLE = """    def predict(
 """

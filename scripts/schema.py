@@ -13,6 +13,7 @@ import argparse
 import ast
 import json
 import os
+import re
 import secrets
 import sys
 from collections.abc import Mapping
@@ -28,13 +29,14 @@ TYPES: dict[str, dict[str, Any]] = {
     "int": {"type": "integer"},
     "str": {"type": "string"},
     "Path": {"type": "string", "format": "uri"},
+    "File": {"type": "string", "format": "uri"},
 }
-PYTHON_TYPES: dict[str, tuple[type, ...]] = {"bool": (bool,), "float": (float, int), "int": (int,), "str": (str,), "Path": ()}
+PYTHON_TYPES: dict[str, tuple[type, ...]] = {"bool": (bool,), "float": (float, int), "int": (int,), "str": (str,), "Path": (), "File": ()}
 
 BOUNDS = {"ge": "minimum", "le": "maximum", "min_length": "minLength", "max_length": "maxLength", "regex": "pattern"}
 """What `Input` calls a bound, and what JSON schema calls it."""
 
-KNOWN = {"default", "description", "choices", "deprecated", *BOUNDS}
+KNOWN = {"default", "description", "choices", "deprecated", "accept", *BOUNDS}
 
 
 class SchemaError(Exception):
@@ -126,6 +128,8 @@ class Reader:
                 entry[schema_key] = self.read_bound(name, key, given[key])
         if "deprecated" in given and self.read_literal(f"deprecated of {name}", given["deprecated"]) is True:
             entry["deprecated"] = True
+        if "accept" in given:
+            entry["x-cog-accept"] = self.read_accept(name, kind, given["accept"])
         return entry, choices, required
 
     def read_keywords(self, name: str, call: ast.Call) -> dict[str, ast.expr]:
@@ -182,6 +186,16 @@ class Reader:
         wanted = str if key == "regex" else int if key.endswith("length") else (int, float)
         if not isinstance(value, wanted) or isinstance(value, bool):
             raise self.refuse(node, f"{key} of {name} is {value!r}; it must be a plain {'string' if key == 'regex' else 'number'}.")
+        return value
+
+    def read_accept(self, name: str, kind: str, node: ast.expr) -> str:
+        """Return which files an input offers to take, as HTML's attribute has it: suffixes with their dot, or MIME types, by commas."""
+        value = self.read_literal(f"accept of {name}", node)
+        if kind not in ("Path", "File"):
+            raise self.refuse(node, f"{name} is no file, so that accept says nothing of it.")
+        if not isinstance(value, str) or not all(re.fullmatch(r"\.\w+|\w+/[\w.+*-]+", kind.strip()) for kind in value.split(",")):
+            raise self.refuse(node, f"accept of {name} is {value!r}; it must be a string of suffixes or MIME types, as in '.npz,audio/wav'.")
+        self.check_string(f"accept of {name}", node)
         return value
 
     def check_string(self, what: str, node: ast.expr) -> None:

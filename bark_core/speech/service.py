@@ -27,9 +27,13 @@ from bark_core.speech.generation import Generation
 from bark_core.speech.output import OutputOptions
 from bark_core.speech.progress import ProgressBar
 from bark_core.types import choose_seed
+from bark_core.voices.upload import keep_upload
 
 Record = Callable[[str, Any], None]
 """Takes one metric: a name and a plain number."""
+
+UPLOAD = "custom_history_prompt"
+"""The input that is a file: an open one, or an http(s) URL. Its name stands for it until it is there."""
 
 MAX_VOICES_CHARACTERS = 10_000
 MAX_UTTERANCES_SHOWN = 100
@@ -83,14 +87,12 @@ class Service:
     def _prepare(self, inputs: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any], OutputOptions]]:
         """Read the inputs, and say what is spoken; messages inside name an upload by its input, and what is unforeseen is printed whole."""
         self._drop_outputs()
-        upload = inputs.get("custom_history_prompt")
         try:
             text, options, output = read_inputs(inputs)
             print(f"Seed: {options['seed']}")
-            print(name_upload(describe_request(text, options, output), upload))
-            yield text, options, output
-        except InvalidInput as error:
-            raise InvalidInput(name_upload(str(error), upload)) from error
+            print(describe_request(text, options, output))
+            with keep_upload(inputs.get(UPLOAD), self._folder.name, UPLOAD) as upload:
+                yield text, {**options, "voice": upload or options["voice"]}, output
         except BarkError:
             raise
         except Exception:
@@ -114,9 +116,9 @@ def read_inputs(inputs: Mapping[str, Any]) -> tuple[str, dict[str, Any], OutputO
     Numbers may come as floats where whole ones are meant, as JSON has it. Raises: InvalidInput.
     """
     text = inputs["prompt"] if inputs.get("text_prompt") is None else inputs["text_prompt"]
-    upload, seed, top_k = inputs.get("custom_history_prompt"), inputs.get("seed"), inputs.get("top_k")
+    seed, top_k = inputs.get("seed"), inputs.get("top_k")
     options: dict[str, Any] = {
-        "voice": inputs.get("history_prompt") if upload is None else check_upload(upload),
+        "voice": inputs.get("history_prompt") if inputs.get(UPLOAD) is None else UPLOAD,
         "seed": choose_seed() if seed is None else int(seed),
         **{name: inputs[name] for name in SAMPLING if name in inputs},
         "top_k": None if top_k is None else int(top_k),
@@ -181,20 +183,8 @@ def warm_up(bark: Bark) -> None:
     sys.stdout.flush()
 
 
-def check_upload(file: os.PathLike[str] | str) -> os.PathLike[str]:
-    """Return an uploaded file. What is no URL reaches a predictor as a plain string, and must not name a file of this machine."""
-    if not isinstance(file, os.PathLike):
-        raise InvalidInput(f"custom_history_prompt was {file[:80]!r}; it must be an uploaded file: an http(s) or data: URL of an .npz or a WAV.")
-    return file
-
-
 def describe_request(text: str, options: Mapping[str, Any], output: OutputOptions) -> str:
     """Return one line on what is spoken, and how. The server drops inputs that it does not know: here one sees what it spoke instead."""
     shown = repr(text[:200]) + (f" … ({len(text)} characters)" if len(text) > 200 else "")
     how = {**options, **({"format": output.format} if output.format != "wav" else {}), **output.describe()}
     return f"Speaking {shown} with {', '.join(f'{name} {value}' for name, value in how.items())}"
-
-
-def name_upload(message: str, file: object) -> str:
-    """Return a message with an upload's temporary path, which means nothing to who sent it, replaced by the input's name."""
-    return message.replace(str(file), "custom_history_prompt") if isinstance(file, os.PathLike) else message

@@ -1,3 +1,3 @@
 """Voices: the presets' names, the files that hold voices, and the checked arrays. Knows no models."""
 
-__all__ = ["files", "presets", "voice"]
+__all__ = ["files", "presets", "upload", "voice"]

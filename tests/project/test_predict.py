@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import io
 import os
 import subprocess
 import sys
@@ -12,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cog.types import URLFile
 
 from bark_core.errors import BarkError, InvalidInput
 from bark_core.speech import service
 from bark_core.speech.output import OutputOptions
-from bark_core.speech.service import check_upload, describe_request, name_upload, read_inputs
-from predict import Predictor
+from bark_core.speech.service import describe_request, read_inputs
+from predict import Predictor, find_source
 
 
 @pytest.fixture(scope="module")
@@ -67,15 +69,13 @@ def test_an_unexpected_error_is_printed_whole_and_raised_again(
     assert "in break_down" in shown
 
 
-def test_one_line_says_what_is_spoken_and_how(loaded: Predictor, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_one_line_says_what_is_spoken_and_how(loaded: Predictor, capsys: pytest.CaptureFixture[str]) -> None:
     first = speak(loaded, prompt="One.\nTwo.", seed=3, top_k=50.0)
     wanted = "seed 3, text_temp 0.7, waveform_temp 0.7, fine_temp 0.5, min_eos_p 0.2, top_k 50, top_p None"
     assert f"Speaking 'One.\\nTwo.' with voice None, {wanted}\n" in capsys.readouterr().out
-    kept = tmp_path / "voice.wav"
-    kept.write_bytes(first.read_bytes())
-    speak(loaded, text_prompt="x " * 120, seed=3, custom_history_prompt=kept)
+    speak(loaded, text_prompt="x " * 120, seed=3, custom_history_prompt=io.BytesIO(first.read_bytes()))
     said = capsys.readouterr().out
-    assert f"Speaking {('x ' * 100)!r} … (240 characters) with voice custom_history_prompt, seed 3" in said and str(tmp_path) not in said
+    assert f"Speaking {('x ' * 100)!r} … (240 characters) with voice custom_history_prompt, seed 3" in said and "/" not in said
     assert "\n" not in describe_request("a\r\x1b[2K\u2028b\n", {"voice": None}, OutputOptions(format="wav"))
 
 
@@ -85,15 +85,11 @@ def test_an_expected_error_is_a_sentence_without_a_traceback(loaded: Predictor, 
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_what_is_no_upload_is_refused(tmp_path: Path) -> None:
-    assert check_upload(tmp_path) == tmp_path
-    with pytest.raises(InvalidInput, match="custom_history_prompt was '/etc/passwd'; it must be an uploaded file"):
-        check_upload("/etc/passwd")
-
-
-def test_messages_speak_of_the_input_and_not_of_where_it_was_kept() -> None:
-    assert name_upload("/tmp/x1.npz has no array a", Path("/tmp/x1.npz")) == "custom_history_prompt has no array a"
-    assert name_upload("None of this", None) == "None of this"
+def test_an_upload_that_was_not_downloaded_is_its_url() -> None:
+    assert find_source(URLFile("https://example.org/a%20voice.npz?key=1")) == "https://example.org/a%20voice.npz?key=1"
+    assert find_source(file := io.BytesIO()) is file
+    assert find_source("/etc/passwd") == "/etc/passwd"
+    assert find_source(None) is None
 
 
 @pytest.mark.parametrize(

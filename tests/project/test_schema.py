@@ -112,7 +112,8 @@ def test_types_defaults_and_bounds_become_json_schema(tmp_path: Path) -> None:
     path = write_predictor(
         tmp_path,
         "a: str, b: int = 3, c: float = Input(default=0, ge=-1, le=2.5, description='Hälfte.'), d: bool = False, "
-        "e: str | None = Input(default=None, regex='^x+$'), f: Optional[Path] = None, g: str = Input(default=D, choices=A + ['z'])",
+        "e: str | None = Input(default=None, regex='^x+$'), f: Optional[Path] = None, g: str = Input(default=D, choices=A + ['z']), "
+        "h: File | None = Input(default=None, accept='.npz,audio/*,application/x-zip')",
         "A = ['x', 'y']\nD = 'x'",
     )
     schemas = build_schema(path)["components"]["schemas"]
@@ -125,6 +126,7 @@ def test_types_defaults_and_bounds_become_json_schema(tmp_path: Path) -> None:
         "e": {"x-order": 4, "title": "E", "type": "string", "default": None, "nullable": True, "pattern": "^x+$"},
         "f": {"x-order": 5, "title": "F", "type": "string", "format": "uri", "default": None, "nullable": True},
         "g": {"x-order": 6, "allOf": [{"$ref": "#/components/schemas/g"}], "default": "x"},
+        "h": {**schemas["Input"]["properties"]["f"], "x-order": 7, "title": "H", "x-cog-accept": ".npz,audio/*,application/x-zip"},
     }
     assert schemas["g"]["enum"] == ["x", "y", "z"]
 
@@ -150,8 +152,12 @@ REFUSED = {
     "default without its name": ("a: int = Input(1)", "takes keywords only"),
     "default_factory": ("a: int = Input(default_factory=int)", "has default_factory"),
     "another call": ("a: int = field(default=1)", "a plain value or a call of Input"),
+    "accept of a text": ("a: str = Input(default='x', accept='.txt')", "a is no file"),
+    "computed accept": ("a: File = Input(accept=','.join(KINDS))", "accept of a is not a plain literal"),
+    "accept without a dot": ("a: File = Input(accept='npz,wav')", "accept of a is 'npz,wav'; it must be a string of suffixes or MIME types"),
+    "accept of two words": ("a: Path = Input(accept=['.npz'])", "must be a string of suffixes"),
     "no type": ("a=1", "the input a has no type"),
-    "Literal": ("a: Literal['x'] = 'x'", "must be one of bool, float, int, str, Path"),
+    "Literal": ("a: Literal['x'] = 'x'", "must be one of bool, float, int, str, Path, File"),
     "union": ("a: int | str = 1", "must be one of bool"),
     "keyword only": ("*, a: int = 1", "plain parameters"),
     "the rest": ("**rest: int", "plain parameters"),
