@@ -38,7 +38,7 @@ def measure(bark: Bark, batch: int, voice: str | None, forced: bool) -> dict[str
     while True:
         seeds = list(range(seed, seed + batch))
         # No early end, and just long enough; a random model ends of itself now and then, and such a run is not counted.
-        length: dict[str, Any] = {"min_eos_p": None, "max_seconds": (N_SEMANTIC - 0.5) / 49.9} if forced else {}
+        length: dict[str, Any] = {"min_eos_p": None, "max_seconds": (N_SEMANTIC - 0.5) / 49.9, "retry": False} if forced else {}
         generations = bark.generate_batch([TEXT] * batch, voice=voice, seed=seeds, batch_size=batch, **length)
         if not forced or all(len(each.semantic) == N_SEMANTIC for each in generations):
             break
