@@ -12,10 +12,13 @@ import pytest
 EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples").glob("*.py"))
 MADE = {
     "batch": ["batch_0.wav", "batch_1.wav", "batch_2.wav"],
+    "dialogue": ["dialogue.wav"],
     "keep_a_voice": ["first.wav", "second.wav", "third.wav", "voice.npz"],
+    "long_text": ["harbour.srt", "harbour.wav"],
     "progress": [],
     "speak": ["speak.wav"],
     "stage_by_stage": [],
+    "stream": [],
 }
 
 
