@@ -113,6 +113,16 @@ def read_text(name: str) -> str:
         raise InvalidInput(f"{what} is not UTF-8 text; save it in UTF-8.") from error
 
 
+def read_pair(pair: str) -> tuple[str, str]:
+    """Return the name and the voice of a --speaker NAME=VOICE. Raises: InvalidInput where there are not both."""
+    from bark_core.errors import InvalidInput
+
+    name, sign, voice = pair.partition("=")
+    if not (name.strip() and sign and voice.strip()):
+        raise InvalidInput(f"--speaker was {pair!r}; give a name and its voice, as ANNA=v2/en_speaker_9.")
+    return name.strip(), voice.strip()
+
+
 def show_progress() -> contextlib.AbstractContextManager[Callable[[str, int, int], None] | None]:
     """Return a progress bar where standard error is a terminal, else nothing."""
     if not sys.stderr.isatty():

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 
-from bark_core.cli.console import Commands, add_model, read_text, say, show, show_json
-from bark_core.errors import InvalidInput
+from bark_core.cli.console import Commands, add_model, read_pair, read_text, say, show, show_json
 
 
 def add_parser(commands: Commands) -> None:
@@ -15,7 +14,7 @@ def add_parser(commands: Commands) -> None:
     parser.set_defaults(command=show_script)
     parser.add_argument("file", metavar="FILE", help="a text file in UTF-8; - reads standard input")
     add_model(parser)
-    parser.add_argument("--voice", action="append", default=[], metavar="NAME=VOICE", help="the voice of a name; give it as often as there are names")
+    parser.add_argument("--speaker", action="append", default=[], metavar="NAME=VOICE", help="the voice of lines that begin with NAME: (again for each)")
     parser.add_argument("--language", metavar="LANGUAGE", help="the text's language, as de (default: guessed)")
     parser.add_argument("--first-s", type=float, metavar="S", help="about how long the first utterance should be, as for streaming")
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
@@ -24,7 +23,7 @@ def add_parser(commands: Commands) -> None:
 def show_script(options: argparse.Namespace) -> None:
     """Print the utterances of a text: number, speaker, seconds (estimated), tokens, the pause after it, and what is spoken."""
     text = read_text(options.file)
-    voices = dict(_read_voice(pair) for pair in options.voice)
+    voices = dict(read_pair(pair) for pair in options.speaker)
     from bark_core.checkpoint.open import open_checkpoint
     from bark_core.text.duration import estimate_seconds
     from bark_core.text.script import Limits, parse_script
@@ -56,10 +55,3 @@ def show_script(options: argparse.Namespace) -> None:
             shown = " ".join(each.text.split())
             show(f"{number:4} {each.speaker or '-':10} {seconds:5.1f} s {tokens:4} tokens, then {each.pause_after_s:.2f} s  {shown}")
     say(f"{len(utterances)} utterances, about {total_s:.0f} s")
-
-
-def _read_voice(pair: str) -> tuple[str, str]:
-    name, sign, voice = pair.partition("=")
-    if not (name.strip() and sign and voice.strip()):
-        raise InvalidInput(f"--voice was {pair!r}; give a name and its voice, as ANNA=v2/en_speaker_9.")
-    return name.strip(), voice.strip()

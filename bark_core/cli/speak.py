@@ -1,4 +1,4 @@
-"""`speak`: a text into a WAV file. Imports what it needs when it runs, so that wrong arguments are answered at once."""
+"""`speak`: a text into a file, or into a pipe as it comes. Imports what it needs when it runs, so that wrong arguments are answered at once."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from bark_core.cli.console import Commands, add_model, read_text, say, show_progress, write_bytes
+from bark_core.cli.console import Commands, add_model, read_pair, read_text, say, show_progress, write_bytes
 from bark_core.errors import BarkError, InvalidInput
 
 if TYPE_CHECKING:
     from bark_core.speech.generation import Generation
+    from bark_core.speech.output import OutputOptions
+    from bark_core.speech.stream import SpeechStream
 
+SPLITS = {"auto": "auto", "always": True, "never": False}
+"""What --split takes, and what the library does."""
 
 _OPTION = re.compile(r"-[ho]?|--[a-z-]+(=.*)?|-[\d.]+", re.DOTALL)
 """What begins with a dash and is an option of some kind, a number or standard input; the rest may have been meant as a text."""
@@ -29,75 +33,163 @@ def add_parser(commands: Commands) -> None:
     text = parser.add_mutually_exclusive_group(required=True)
     text.add_argument("text", nargs="?", metavar="TEXT", help="what to say; - reads it from standard input; -- before one that begins with -")
     text.add_argument("--file", metavar="FILE", help="say what is in a text file, in UTF-8")
-    parser.add_argument("-o", "--output", default="out.wav", metavar="FILE", help="the WAV to write; - writes it to standard output (default: %(default)s)")
+    parser.add_argument(
+        "-o", "--output", default="out.wav", metavar="FILE",
+        help="the file to write: .wav, .flac, .mp3, .ogg, .m4b …; - writes to standard output (default: %(default)s)",
+    )  # fmt: skip
     add_model(parser)
     parser.add_argument("--voice", metavar="VOICE", help="a preset's name (see `voices`), an .npz voice or a WAV of ours")
     parser.add_argument("--seed", type=int, metavar="N", help="0 to 4294967295: the same seed gives the same speech (default: a random one)")
-    parser.add_argument("--text-temp", type=float, default=0.7, metavar="T", help="how freely words are spoken; 0 is greedy (default: %(default)s)")
-    parser.add_argument("--waveform-temp", type=float, default=0.7, metavar="T", help="how freely they sound (default: %(default)s)")
-    parser.add_argument("--fine-temp", type=float, default=0.5, metavar="T", help="how freely details sound (default: %(default)s)")
-    parser.add_argument("--min-eos-p", type=float, default=0.2, metavar="P", help="end where the end is at least this likely (default: %(default)s)")
-    parser.add_argument("--top-k", type=int, metavar="K", help="draw from the K likeliest tokens only")
-    parser.add_argument("--top-p", type=float, metavar="P", help="draw from the likeliest tokens of probability P together")
-    parser.add_argument("--max-seconds", type=float, metavar="S", help="the longest speech to make")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     parser.add_argument("--precision", default="auto", help="auto, fp32 (exact on a CPU), bf16, int8 (CPUs only) or fp16 (GPUs only; default: %(default)s)")
     parser.add_argument("--save-voice", metavar="FILE", help="also keep the speech as an .npz voice for further speech")
+    _add_sampling(parser.add_argument_group("how it is drawn"))
+    _add_script(parser.add_argument_group("long texts and dialogue"))
+    _add_output(parser.add_argument_group("what is written"))
+
+
+def _add_sampling(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--text-temp", type=float, default=0.7, metavar="T", help="how freely words are spoken; 0 is greedy (default: %(default)s)")
+    group.add_argument("--waveform-temp", type=float, default=0.7, metavar="T", help="how freely they sound (default: %(default)s)")
+    group.add_argument("--fine-temp", type=float, default=0.5, metavar="T", help="how freely details sound (default: %(default)s)")
+    group.add_argument("--min-eos-p", type=float, default=0.2, metavar="P", help="end where the end is at least this likely (default: %(default)s)")
+    group.add_argument("--top-k", type=int, metavar="K", help="draw from the K likeliest tokens only")
+    group.add_argument("--top-p", type=float, metavar="P", help="draw from the likeliest tokens of probability P together")
+    group.add_argument("--max-seconds", type=float, metavar="S", help="the longest speech to make, of each utterance")
+    group.add_argument("--takes", type=int, default=1, metavar="N", help="draw each utterance so often, and keep the best (default: %(default)s)")
+    group.add_argument("--max-retries", type=int, default=2, metavar="N", help="draw a bad take again, at most so often (default: %(default)s)")
+    group.add_argument("--no-retry", action="store_true", help="keep whatever is drawn")
+    group.add_argument("--verify", choices=["asr"], help="listen to each take, and draw again what is not understood")
+
+
+def _add_script(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--split", choices=list(SPLITS), default="auto", help="whether a text is spoken in several utterances (default: %(default)s)")
+    group.add_argument("--speaker", action="append", default=[], metavar="NAME=VOICE", help="the voice of lines that begin with NAME: (again for each)")
+    group.add_argument("--language", metavar="LANGUAGE", help="the text's language, as de (default: the voice's, or guessed)")
+    group.add_argument("--normalize", choices=["numbers"], help="write numbers out in words before they are spoken")
+    for name, what in (("sentence", "sentences"), ("speaker", "speakers"), ("paragraph", "paragraphs")):
+        group.add_argument(f"--{name}-pause", type=float, metavar="S", help=f"silence between {what}, in seconds")
+
+
+def _add_output(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--format", metavar="FORMAT", help="wav, flac, mp3, ogg, aac, m4a, m4b or pcm (default: what the file's name ends in)")
+    group.add_argument("--sample-rate", type=int, default=24_000, metavar="HZ", help="8000 to 48000 (default: %(default)s)")
+    group.add_argument("--speed", type=float, default=1.0, metavar="X", help="0.5 to 2 times as fast, at the same pitch (default: %(default)s)")
+    group.add_argument("--loudness", type=float, metavar="LUFS", help="one loudness for the whole, as -16 (default: as it was spoken)")
+    group.add_argument("--subtitles", metavar="FILE", help="also write what is said when, as .srt or .vtt")
+    group.add_argument("--stream", action="store_true", help="write to standard output while it is being spoken, utterance by utterance")
 
 
 def speak(options: argparse.Namespace) -> None:
-    """Speak a text into a WAV file. Progress is shown on a terminal only."""
+    """Speak a text into a file, or into a pipe. Progress is shown on a terminal only."""
     text = find_text(options.text, options.file)
-    to_pipe = options.output == "-"
+    to_pipe = options.stream or options.output == "-"
     if to_pipe and (sys.stdout is None or sys.stdout.isatty()):
         state = "closed" if sys.stdout is None else "a terminal"
-        raise InvalidInput(f"-o - writes a WAV to standard output, which is {state} here; redirect it or give a file's name.")
+        raise InvalidInput(f"Speech would go to standard output, which is {state} here; redirect it or give a file's name.")
+    if options.stream and options.loudness is not None:
+        raise InvalidInput("--loudness measures the whole speech, which a stream has not yet; leave one of --loudness and --stream out.")
+    from bark_core.audio.files import check_target
+    from bark_core.speech.output import OutputOptions
+
+    output = OutputOptions(
+        format=options.format, sample_rate_hz=options.sample_rate, speed=options.speed, loudness_lufs=options.loudness
+    )
     if not to_pipe:
-        check_file(options.output, ".wav")
+        output.find_format(options.output)
+        check_target(options.output)
     if options.save_voice:
-        check_file(options.save_voice, ".npz")
+        check_file(options.save_voice, (".npz",))
+    if options.subtitles:
+        check_file(options.subtitles, (".srt", ".vtt"))
     from bark_core.speech.bark import Bark
+    from bark_core.speech.stream import SpeechStream
 
+    asked = read_asked(options)
     bark = Bark.load(options.model, device=options.device, precision=options.precision, on_message=say)
-    sampling = {
-        name: getattr(options, name)
-        for name in ("seed", "text_temp", "waveform_temp", "fine_temp", "min_eos_p", "top_k", "top_p", "max_seconds")
-    }
     with show_progress() as progress:
-        generation = bark.generate(text, voice=options.voice, on_progress=progress, **sampling)
-    keep(generation, None if to_pipe else options.output, options.save_voice)
+        begin = bark.stream if options.stream else bark.generate
+        begun = begin(text, on_progress=progress, **asked)
+        generation = send(begun, output) if isinstance(begun, SpeechStream) else begun
+    keep(generation, options, output, None if to_pipe else options.output)
 
 
-def keep(generation: Generation, output: str | None, voice: str | None) -> None:
-    """Write speech to a file, or to standard output for None, and then its voice: neither is lost because the other cannot be written."""
-    failed: BarkError | OSError | None = None
+def read_asked(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what `Bark.generate` takes by name."""
+    from bark_core.types import Pauses
+
+    same = (
+        *("voice", "seed", "text_temp", "waveform_temp", "fine_temp", "min_eos_p", "top_k", "top_p", "max_seconds"),
+        *("max_retries", "verify", "language", "normalize"),
+    )
+    pauses = {f"{name}_s": value for name in ("sentence", "speaker", "paragraph") if (value := getattr(options, f"{name}_pause")) is not None}
+    return {
+        **{name: getattr(options, name) for name in same},
+        "split": SPLITS[options.split],
+        "voices": dict(read_pair(pair) for pair in options.speaker) or None,
+        "pauses": Pauses(**pauses),
+        "n_takes": options.takes,
+        "retry": not options.no_retry,
+    }
+
+
+def send(stream: SpeechStream, output: OutputOptions) -> Generation:
+    """Write chunks to standard output as they come; a reader that goes away stops the work."""
+    from bark_core.audio.formats import StreamEncoder
+
+    with stream:
+        encoder = StreamEncoder(output.sample_rate_hz, output.format or "wav")
+        for chunk in stream:
+            write_bytes(encoder.add(output.render(chunk.audio, stream.sample_rate_hz)[0]))
+        write_bytes(encoder.finish())
+    assert stream.generation is not None
+    return stream.generation
+
+
+def keep(generation: Generation, options: argparse.Namespace, output: OutputOptions, path: str | None) -> None:
+    """Write the speech to a file, or to standard output for None (a stream is there already), and then what goes with it.
+
+    None of them is lost because another cannot be written: what failed is said, and raised at the end.
+    """
     timings = generation.timings
-    try:
-        if output is None:
-            write_bytes(generation.to_wav())
-        else:
-            generation.save(output)
-        target = "standard output" if output is None else output
+    target = "standard output" if path is None else path
+
+    def write_speech() -> None:
+        if path is not None:
+            generation.save(path, output)
+        elif not options.stream:
+            write_bytes(generation.encode(output))
         say(f"{target}: {timings.audio_s:.2f} s of audio in {timings.wall_s:.2f} s ({timings.rtf:.2f} × its length), seed {generation.seed}")
-    except (BarkError, OSError) as error:
-        failed = error
-    try:
-        if voice:
-            generation.voice.save(voice)
-    except BarkError as error:
-        if failed:
-            say(str(failed))
-        raise InvalidInput(f"The voice was not saved: {error}") from error
-    if failed:
-        raise failed
+
+    def write_subtitles() -> None:
+        from bark_core.audio.files import write_atomically
+
+        kind = Path(options.subtitles).suffix.lower()[1:]
+        write_atomically(options.subtitles, generation.subtitles(kind, output.speed).encode())
+
+    failures: list[BarkError | OSError] = []
+    for what, is_asked, write in (
+        ("", True, write_speech),
+        ("The voice was not saved: ", options.save_voice, lambda: generation.voice.save(options.save_voice)),
+        ("The subtitles were not saved: ", options.subtitles, write_subtitles),
+    ):
+        try:
+            if is_asked:
+                write()
+        except (BarkError, OSError) as error:
+            failures.append(InvalidInput(f"{what}{error}") if what else error)
+    for failure in failures[:-1]:
+        say(str(failure))
+    if failures:
+        raise failures[-1]
 
 
-def check_file(path: str, suffix: str) -> None:
+def check_file(path: str, suffixes: tuple[str, ...]) -> None:
     """Raise InvalidInput for a file that cannot be written, before anything slow is done for it."""
     from bark_core.audio.files import check_target
 
-    if Path(path).suffix.lower() != suffix:
-        raise InvalidInput(f"{path} does not end in {suffix}; give a name that does.")
+    if Path(path).suffix.lower() not in suffixes:
+        raise InvalidInput(f"{path} does not end in {' or '.join(suffixes)}; give a name that does.")
     check_target(path)
 
 

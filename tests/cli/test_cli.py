@@ -114,7 +114,7 @@ def test_info_on_a_model(root: Path) -> None:
     ("arguments", "message"),
     [
         (["speak", " ", "-o", "x.wav"], "The text is empty"),
-        (["speak", "Hi.", "-o", "x.mp3"], "x.mp3 does not end in .wav"),
+        (["speak", "Hi.", "-o", "x.wma"], "x.wma ends in .wma, which stands for no format"),
         (["speak", "Hi.", "-o", "no/folder/x.wav"], "no/folder/x.wav cannot be written: No such file or directory"),
         (["speak", "Hi.", "-o", "/proc/x.wav"], "/proc/x.wav cannot be written"),
         (["speak", "Hi.", "-o", "x.wav", "--save-voice", "/proc/v.npz"], "/proc/v.npz cannot be written"),

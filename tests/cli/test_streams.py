@@ -50,7 +50,7 @@ def test_messages_and_help_are_printed_in_every_encoding(root: Path, tmp_path: P
 
 CLOSED = [
     ('bark info "$1" >&-', 1, b"bark: Standard output is closed, so that there is nowhere to write to; leave it open, or redirect it to a file.\n"),
-    ("bark speak Hi. -o - >&-", 1, b"bark: -o - writes a WAV to standard output, which is closed here; redirect it or give a file's name.\n"),
+    ("bark speak Hi. -o - >&-", 1, b"bark: Speech would go to standard output, which is closed here; redirect it or give a file's name.\n"),
     ("bark speak - -o /nowhere/x.wav <&-", 1, b"bark: Standard input is closed, so that there is no text to read; give the text itself, or a file of it.\n"),
     ("bark info none.wav 2>&-", 1, b""),
     ("bark --version >&- 2>&-", 0, b""),
