@@ -27,6 +27,7 @@ from bark_core.speech.generation import Generation
 from bark_core.speech.output import OutputOptions
 from bark_core.speech.progress import ProgressBar
 from bark_core.types import choose_seed
+from bark_core.voices.presets import find_preset
 from bark_core.voices.upload import keep_upload
 
 Record = Callable[[str, Any], None]
@@ -89,6 +90,7 @@ class Service:
         self._drop_outputs()
         try:
             text, options, output = read_inputs(inputs)
+            self._find_presets(options)
             print(f"Seed: {options['seed']}")
             print(describe_request(text, options, output))
             with keep_upload(inputs.get(UPLOAD), self._folder.name, UPLOAD) as upload:
@@ -99,6 +101,14 @@ class Service:
             # The server reports no more of an error than its message.
             traceback.print_exc()
             raise
+
+    def _find_presets(self, options: dict[str, Any]) -> None:
+        """Let only the model's presets be voices by name: a library call opens whatever file has that name, and a server must not."""
+        owner = f"the model {self.bark.name}"
+        if options["voice"] not in (None, UPLOAD):
+            options["voice"] = find_preset(options["voice"], self.bark.voices, owner)
+        if "voices" in options:
+            options["voices"] = {speaker: find_preset(voice, self.bark.voices, owner) for speaker, voice in options["voices"].items()}
 
     def _name_file(self, output: OutputOptions) -> Path:
         self._outputs.append(Path(self._folder.name) / f"bark-{secrets.token_hex(8)}.{output.format}")

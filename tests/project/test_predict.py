@@ -110,6 +110,14 @@ def test_inputs_that_a_server_might_let_pass_are_refused(inputs: dict[str, Any],
         read_inputs({"prompt": "Hello.", **inputs})
 
 
+def test_a_name_of_a_voice_opens_no_file_of_the_server(loaded: Predictor, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    assert Path("LICENSE").is_file()
+    for inputs in ({"history_prompt": "LICENSE"}, {"voices": '{"ANNA": "LICENSE"}'}):
+        with pytest.raises(InvalidInput, match="The model demo has no voice 'LICENSE'"):
+            speak(loaded, prompt="ANNA: Yes.\nANNA: No.", **inputs)
+
+
 def test_model_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
