@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bark_core.errors import InvalidInput
+from bark_core.text.characters import has_words
+from bark_core.text.spans import LABEL
 from bark_core.types import MAX_PAUSE_S
 
 MAX_TOTAL_PAUSE_S = 3600.0
@@ -18,10 +20,9 @@ MAX_NAMES = 50
 MAX_NAME_LENGTH = 64
 
 _LINE_END = re.compile(r"\r\n|[\n\r\u2028\u2029]")
-_MARK = re.compile(r"\[\s*(pause|voice)(?![^\W\d_])([^\]\n\r\u2028\u2029]*)(\]?)", re.IGNORECASE)
+_MARK = re.compile(r"\[[ \t]*(pause|voice)(?![^\W\d_])([^\[\]\n\r\u2028\u2029]*)(\]?)", re.IGNORECASE)
 _PAUSE = re.compile(r"\s*(-?[0-9]+(?:\.[0-9]+)?|-?\.[0-9]+)\s*(ms|s)\s*", re.IGNORECASE)
 _HEADING = re.compile(r"\s{0,3}#{1,6}\s+(.*\w.*?)[\s#]*")
-_LABEL = re.compile(r"\s*([^\W\d_a-z][^\n:：]{0,30})[:：]\s")
 
 
 @dataclass
@@ -35,6 +36,14 @@ class Passage:
     paragraph: int
     heading: str | None
     pause_s: float | None = None
+
+
+@dataclass
+class Script:
+    """The passages of a text, at least one, and the silence marked before the first."""
+
+    passages: list[Passage]
+    lead_s: float
 
 
 def has_marks(text: str, names: Collection[str]) -> bool:
@@ -59,20 +68,21 @@ def check_voices(voices: Mapping[str, Any] | None) -> Mapping[str, Any]:
     return voices
 
 
-def read_passages(text: str, voices: Mapping[str, Any], presets: Collection[str] = ()) -> tuple[float, list[Passage]]:
-    """Return the silence before the first passage, and the passages of a script.
-
-    Raises: InvalidInput that quotes a bad mark and its line.
-    """
+def read_script(text: str, voices: Mapping[str, Any], presets: Collection[str] = ()) -> Script:
+    """Return the passages of a script. Raises: InvalidInput that quotes a bad mark and its line, or where there is nothing but marks."""
     reader = _Reader(voices, presets)
     for number, line in enumerate(_LINE_END.split(text), 1):
         reader.read_line(line, number)
     reader.flush()
-    return reader.lead_s, reader.passages
+    if not reader.passages:
+        raise InvalidInput("The script has only marks and names; give at least one word to speak.")
+    return Script(reader.passages, reader.lead_s)
 
 
 @dataclass
 class _Reader:
+    """Reads line by line: `base` is the voice that [voice NAME] set, `speaker` the name before the line, till its paragraph ends."""
+
     voices: Mapping[str, Any]
     presets: Collection[str]
     passages: list[Passage] = field(default_factory=list)
@@ -86,7 +96,8 @@ class _Reader:
     line: int = 1
 
     def read_line(self, line: str, number: int) -> None:
-        if not line.strip():
+        # A row of stars or dashes is layout, and no more to be spoken than a blank line. Notes may stand alone around a lyric.
+        if not has_words(line) and "♪" not in line:
             self.end_paragraph()
         elif heading := _HEADING.fullmatch(line):
             self.end_paragraph()
@@ -97,9 +108,9 @@ class _Reader:
             if name := _find_name(line, self.voices):
                 self.flush()
                 self.speaker, line = name, line[line.index(name) + len(name) :].lstrip()[1:]
-            elif (label := _LABEL.match(line)) and label[1] == label[1].upper():
+            elif (label := LABEL.match(line)) and label[1].isupper():
                 self.flush()
-                self.speaker = label[1].strip()
+                self.speaker = label[1]
             self.read_text(line, number)
 
     def read_text(self, line: str, number: int) -> None:
@@ -153,13 +164,14 @@ class _Reader:
             self.paragraph = self.passages[-1].paragraph + 1
 
     def flush(self) -> None:
-        if not self.buffer:
+        text = "\n".join(self.buffer)
+        self.buffer.clear()
+        if not has_words(text):
             return
         name = self.speaker or self.base
         voiced = name if name in self.voices or name in self.presets else self.base
         voice = None if voiced is None else self.voices.get(voiced, voiced)
-        self.passages.append(Passage("\n".join(self.buffer), voice, name, self.line, self.paragraph, self.heading))
-        self.buffer.clear()
+        self.passages.append(Passage(text, voice, name, self.line, self.paragraph, self.heading))
 
 
 def _find_name(line: str, names: Collection[str]) -> str | None:

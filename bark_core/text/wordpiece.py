@@ -10,6 +10,7 @@ from tokenizers import Encoding, Tokenizer, decoders, models, normalizers, pre_t
 
 from bark_core.errors import CheckpointError, InvalidInput
 from bark_core.filekinds import describe_file
+from bark_core.text.characters import check_characters
 
 _BERT_SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -72,14 +73,9 @@ class TextEncoder:
 
     def _read(self, text: str) -> tuple[str, Encoding]:
         """Return the text as the tokenizer is given it, and what it makes of it."""
-        if not isinstance(text, str):
-            raise InvalidInput(f"The text was a {type(text).__name__}; give a string.")
+        check_characters(text)
         # Quirk: the original's BERT tokenizer composed characters first (NFC), which `tokenizers` does not.
         clean = unicodedata.normalize("NFC", " ".join(text.split()))
-        try:
-            clean.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise InvalidInput("The text holds a lone surrogate, which is no character; give valid Unicode.") from error
         encoding = self._tokenizer.encode(clean, add_special_tokens=False)
         if not encoding.ids:
             raise InvalidInput("The text is empty; give at least one word to speak.")
