@@ -8,19 +8,30 @@ from itertools import accumulate
 
 from bark_core.text.pieces import Cut
 
-_STUB, _STUB_COST, _FIRST_COST = 0.3, 4.0, 3.0
-"""A group less full than this costs so much more for what it lacks; and so much the first, for each time it is longer than asked, squared."""
+_STUB, _STUB_COST = 0.3, 4.0
+"""A group less full than this costs so much more for what it lacks."""
+
+_FIRST_COST = 3.0
+"""What the first group costs for each time that it is longer than asked, squared."""
+
+_SILENT_COST = 20.0
+"""What a group of marks alone costs: it would not be spoken."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """A piece of text that stays whole: how long it takes, how many tokens it is, what a cut after it would part, its line ends."""
+    """A piece of text that stays whole: how long it takes, how many tokens it is, what a cut after it would part, its line ends.
+
+    `is_spoken`: it has a letter or a digit.
+    """
+
 
     text: str
     seconds: float
     tokens: int
     cut: Cut
     n_lines: int = 0
+    is_spoken: bool = True
 
 
 def pack(items: Sequence[Item], most_s: float, most_tokens: int, first_s: float | None = None) -> list[list[Item]]:
@@ -31,6 +42,7 @@ def pack(items: Sequence[Item], most_s: float, most_tokens: int, first_s: float 
     """
     seconds = [0.0, *accumulate(item.seconds for item in items)]
     tokens = [0, *accumulate(item.tokens for item in items)]
+    spoken = [0, *accumulate(item.is_spoken for item in items)]
     costs = [0.0]
     begins = [0]
     for end in range(1, len(items) + 1):
@@ -41,6 +53,8 @@ def pack(items: Sequence[Item], most_s: float, most_tokens: int, first_s: float 
                 break
             fullness = max(length_s / most_s, n_tokens / most_tokens)
             cost = costs[begin] + 1 + fullness * fullness + max(0.0, _STUB - fullness) * _STUB_COST
+            if spoken[end] == spoken[begin]:
+                cost += _SILENT_COST
             if first_s is not None and begin == 0:
                 cost += _FIRST_COST * (length_s / first_s - 1) ** 2
             if cost < best:

@@ -16,9 +16,9 @@ class Cut(Enum):
 
     SENTENCE = 0.0
     CLAUSE = 0.3
-    PHRASE = 1.2
-    WORD = 2.5
-    CLOSE = 4.0
+    PHRASE = 1.5
+    WORD = 4.0
+    CLOSE = 6.0
     """Words that belong together: the and house, 5 and kg."""
 
 
@@ -42,6 +42,7 @@ _UNSPACED_POSITION = re.compile(
 _CLOSERS = "\"'”’»)]」』）】》"
 _ENDERS = ".!?…。！？।॥"
 _BREATHS = ",;:、，；：—–"
+_AND_SO_ON = re.compile(r"(?:etc|ecc|usw|itd|itp|vb|vs)\.|и т\.")
 _PARTICLES = "的了着过過吗嗎呢吧啊は、が、を、に、で、と、も、へ、て"
 
 
@@ -60,6 +61,8 @@ def _judge(left: str, right: str, language: str) -> Cut:
     word = left.rstrip()
     bare = word.rstrip(_CLOSERS)
     last, first = bare[-1:], right[:1]
+    if _AND_SO_ON.match(right):
+        return Cut.CLOSE
     if last and last in _ENDERS:
         return _judge_point(bare, right, language)
     if (last and last in _BREATHS) or bare != word or first in _WIDE_OPEN + "([{«„—–":

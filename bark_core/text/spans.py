@@ -17,8 +17,14 @@ LABEL = re.compile(r"(?m)(?:(?<=[.!?…] )|^[^\S\n]*+)([^\W\d_][\w.'’-]{0,30}(
 _SPACED_NUMBER = re.compile(r"(?<!\d)\d{1,3}(?:[ \u00a0\u202f]\d{3})+(?!\d)")
 """1 234 567, as French, Polish and Russian have it."""
 
-_SPACED_LETTERS = re.compile(r"(?<!\w)(?:[^\W\d_]\. ){1,3}[^\W\d_]\.")
+_SPACED_DATE = re.compile(r"(?<!\d)\d{1,4}\.[ \u00a0]\d{1,2}\.[ \u00a0]\d{1,4}\b\.?")
+"""2020. 5. 3., as Korean has it; 3. 5. 2020."""
+
+_SPACED_LETTERS = re.compile(r"(?<!\w)(?:[^\W\d_]\.[ \u00a0\n]){1,3}[^\W\d_]\.")
 """z. B., т. е., J. R. R."""
+
+
+_WHOLE = (LYRIC, TAG, LABEL, _SPACED_NUMBER, _SPACED_DATE, _SPACED_LETTERS)
 
 
 class Spans:
@@ -27,7 +33,7 @@ class Spans:
     def __init__(self, text: str) -> None:
         self._starts: list[int] = []
         self._ends: list[int] = []
-        for start, end in sorted(found.span() for pattern in (LYRIC, TAG, LABEL, _SPACED_NUMBER, _SPACED_LETTERS) for found in pattern.finditer(text)):
+        for start, end in sorted(found.span() for pattern in _WHOLE for found in pattern.finditer(text)):
             if self._ends and start < self._ends[-1]:
                 self._ends[-1] = max(end, self._ends[-1])
             else:

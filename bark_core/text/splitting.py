@@ -77,14 +77,15 @@ class Splitter:
         return parts
 
     def _measure(self, text: str, cut: Cut, n_lines: int | None = None) -> Item:
-        tokens = self.count_tokens(text) if has_words(text) else len(text.split())
-        return Item(text, estimate_seconds(text), tokens, cut, text.count("\n") if n_lines is None else n_lines)
+        is_spoken = has_words(text)
+        tokens = self.count_tokens(text) if is_spoken else len(text.split())
+        return Item(text, estimate_seconds(text), tokens, cut, text.count("\n") if n_lines is None else n_lines, is_spoken)
 
     def _fits(self, item: Item) -> bool:
         return item.seconds <= self.limits.utterance_s and item.tokens <= self.most_tokens
 
     def _fits_whole(self, item: Item) -> bool:
-        return item.seconds <= self.limits.whole_s and item.tokens <= self.limits.whole_tokens
+        return item.seconds <= max(self.limits.whole_s, self.limits.utterance_s) and item.tokens <= self.limits.whole_tokens
 
     def _open(self, sentence: Item, language: str, line: int) -> Iterator[Item]:
         """Yield the pieces of a sentence."""
