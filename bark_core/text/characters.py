@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from bark_core.errors import InvalidInput
 
@@ -28,3 +29,8 @@ def check_characters(text: object) -> str:
 def has_words(text: str) -> bool:
     """Tell whether a text has a letter or a digit, inside brackets or out of them: what can be spoken at all."""
     return re.search(r"[^\W_]", text) is not None
+
+
+def is_layout(text: str) -> bool:
+    """Tell whether a text is only what sets text out on a page: white space, stops, rows of stars or dashes."""
+    return not any(unicodedata.category(letter)[0] in "LNM" or (letter > "~" and unicodedata.category(letter)[0] == "S") for letter in text)

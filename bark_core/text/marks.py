@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bark_core.errors import InvalidInput
-from bark_core.text.characters import has_words
+from bark_core.text.characters import is_layout
 from bark_core.text.spans import LABEL
 from bark_core.types import MAX_PAUSE_S
 
@@ -96,8 +96,8 @@ class _Reader:
     line: int = 1
 
     def read_line(self, line: str, number: int) -> None:
-        # A row of stars or dashes is layout, and no more to be spoken than a blank line. Notes may stand alone around a lyric.
-        if not has_words(line) and "♪" not in line:
+        # A row of stars or dashes is no more to be spoken than a blank line.
+        if is_layout(line):
             self.end_paragraph()
         elif heading := _HEADING.fullmatch(line):
             self.end_paragraph()
@@ -166,7 +166,7 @@ class _Reader:
     def flush(self) -> None:
         text = "\n".join(self.buffer)
         self.buffer.clear()
-        if not has_words(text):
+        if is_layout(text):
             return
         name = self.speaker or self.base
         voiced = name if name in self.voices or name in self.presets else self.base

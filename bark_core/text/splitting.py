@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from bark_core.errors import InvalidInput
-from bark_core.text.characters import WIDE, WORD_CHARACTER, has_words
+from bark_core.text.characters import WIDE, WORD_CHARACTER, has_words, is_layout
 from bark_core.text.duration import SUNG, estimate_seconds
 from bark_core.text.language import guess_language
 from bark_core.text.packing import Item, pack
@@ -71,7 +71,7 @@ class Splitter:
             line_here += item.n_lines
         for group in pack(items, self.limits.utterance_s, self.most_tokens, first_s):
             spoken = "".join(item.text for item in group)
-            if has_words(spoken):
+            if not is_layout(spoken):
                 parts.append(Part(_join_lines(spoken), line, group[-1].cut))
             line += sum(item.n_lines for item in group)
         return parts

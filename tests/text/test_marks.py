@@ -63,6 +63,10 @@ def test_marks_alone_between_pauses_are_not_spoken() -> None:
     assert [(each.text, each.pause_after_s) for each in parse("One [pause 1s] ... [pause 2s] two.")] == [("One", 3), ("two.", 0)]
 
 
+def test_signs_that_are_no_layout_are_left_to_bark() -> None:
+    assert tell("ANNA: Hi.\nBen B.: ♪♫\n* * *\n-----\nANNA: Bye.") == [("Hi.", "ANNA"), ("♪♫", "Ben B."), ("Bye.", "ANNA")]
+
+
 def test_a_voice_holds_until_the_next() -> None:
     text = "Zero. [voice ANNA] One. [ voice Ben B. ] Two.\n\nThree.\nANNA: Four.\n\nFive."
     assert tell(text) == [("Zero.", None), ("One.", "ANNA"), ("Two.", "Ben B."), ("Three.", "Ben B."), ("Four.", "ANNA"), ("Five.", "Ben B.")]
