@@ -40,11 +40,11 @@ def test_speech_cut_off_at_the_most_tokens_is_noted_and_never_lost() -> None:
     bark = make_bark(config=short)
     with warnings.catch_warnings():
         warnings.simplefilter("error", BarkWarning)  # what is done is not thrown away for a warning
-        made = bark.generate("Cut off.", seed=1, min_eos_p=None, max_seconds=0.41, split=False)
+        made = bark.generate("Cut off.", seed=1, min_eos_p=None, max_seconds=0.41, split=False, retry=False)
     assert len(made.semantic) == 20 and made.reached_ceiling
     assert [note.partition(",")[0] for note in made.notes] == ["The speech was cut off at 20 semantic tokens (0.4 seconds)"]
     with pytest.warns(BarkWarning, match="cut off at 20 semantic tokens"):
         bark.generate_semantic("Cut off.", seed=1, min_eos_p=None)
     # 20 tokens are what this many seconds allow: the caller's limit is no ceiling.
-    asked = bark.generate("Cut off.", seed=1, min_eos_p=None, max_seconds=0.4, split=False)
+    asked = bark.generate("Cut off.", seed=1, min_eos_p=None, max_seconds=0.4, split=False, retry=False)
     assert (len(asked.semantic), asked.reached_ceiling, asked.notes) == (20, False, ())
