@@ -71,6 +71,11 @@ class Encoder(ABC):
     def _finish(self, chunk: bytes | None, chapters: Sequence[Chapter]) -> None: ...
 
 
+def encode_pcm(audio: np.ndarray) -> bytes:
+    """Return samples (n,) as bare signed 16-bit little-endian PCM, without a header: what pipes and sockets take."""
+    return to_pcm16(audio).astype("<i2").tobytes()
+
+
 class PcmEncoder(Encoder):
     """Bare signed 16-bit little-endian samples."""
 
@@ -79,7 +84,7 @@ class PcmEncoder(Encoder):
         self.file = file
 
     def _encode(self, block: np.ndarray) -> None:
-        self.file.write(to_pcm16(block).astype("<i2").tobytes())
+        self.file.write(encode_pcm(block))
 
     def _finish(self, chunk: bytes | None, chapters: Sequence[Chapter]) -> None: ...
 
@@ -125,7 +130,9 @@ class SoundfileEncoder(Encoder):
         if name == "ogg" and is_stream:
             self._shorten_pages()
         if name == "flac":
-            self.sound.title, self.sound.comment = tags.title, tags.comment
+            for tag, text in (("title", tags.title), ("comment", tags.comment)):
+                if text:  # libsndfile refuses empty ones
+                    setattr(self.sound, tag, text)
 
     def _encode(self, block: np.ndarray) -> None:
         self.sink.run(lambda: self.sound.write(to_pcm16(block) if self.is_exact else np.clip(block, -1.0, 1.0)))

@@ -35,7 +35,7 @@ class AacEncoder(Encoder):
         self.stream.layout = "mono"
         # AAC holds at most 6144 bits in each frame of 1024 samples.
         self.stream.bit_rate = min(BIT_RATE, 5 * sample_rate_hz)
-        self.container.metadata.update({"title": tags.title, "comment": tags.comment})
+        self.container.metadata.update({name: text for name, text in (("title", tags.title), ("comment", tags.comment)) if text})
         if name == "m4b":
             self.container.metadata["media_type"] = AUDIOBOOK
 

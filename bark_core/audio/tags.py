@@ -23,7 +23,7 @@ _CONTINUED, _NO_PACKET_ENDS = 1, 2**64 - 1
 
 @dataclass(frozen=True)
 class Tags:
-    """Title and comment of a file."""
+    """Title and comment of a file. Empty ones are not written."""
 
     title: str
     comment: str
@@ -35,7 +35,7 @@ def make_tags(settings: Mapping[str, Any]) -> Tags:
     if len(title) > MAX_TITLE:
         title = title[: MAX_TITLE - 2].rsplit(" ", 1)[0] + " …"
     # What is no text (half of a surrogate pair) becomes a question mark: tags are UTF-8.
-    as_utf8 = (text.encode("utf-8", "replace").decode() for text in (title, json.dumps(settings, ensure_ascii=False)))
+    as_utf8 = (text.encode("utf-8", "replace").decode() for text in (title, json.dumps(settings, ensure_ascii=False) if settings else ""))
     return Tags(*as_utf8)
 
 
@@ -48,6 +48,7 @@ def make_id3(tags: Tags) -> bytes:
             (b"TSSE", ENCODER.encode()),
             (b"COMM", b"und\0" + tags.comment.encode()),
         )
+        if not body.endswith(b"\0") and body
     )
     return b"ID3\x04\0\0" + _syncsafe(len(frames)) + frames
 
@@ -59,7 +60,7 @@ class OggTagger:
     """
 
     def __init__(self, tags: Tags) -> None:
-        comments = [f"TITLE={tags.title}".encode(), f"COMMENT={tags.comment}".encode()]
+        comments = [f"{name}={text}".encode() for name, text in (("TITLE", tags.title), ("COMMENT", tags.comment)) if text]
         self._packet = b"OpusTags" + b"".join(struct.pack("<I", len(part)) + part for part in (ENCODER.encode(), b""))[:-4]
         self._packet += struct.pack("<I", len(comments)) + b"".join(struct.pack("<I", len(each)) + each for each in comments)
         self._serial = zlib.crc32(self._packet)

@@ -75,5 +75,7 @@ def read_chunk(file: BinaryIO, name: str) -> bytes | None:
         position += size + size % 2
     claimed = struct.unpack_from("<I", head, 4)[0]
     if 8 + claimed > total and claimed != UNKNOWN_SIZE:
-        raise InvalidInput(f"{name} is cut off or damaged: its header claims {8 + claimed} bytes and it has {total}. Use an undamaged copy.")
+        raise InvalidInput(
+            f"{name} is cut off or damaged: its header claims {8 + claimed} bytes and it has {total}. Use an undamaged copy."
+        )
     return None

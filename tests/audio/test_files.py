@@ -98,7 +98,9 @@ def test_a_folder_that_its_user_may_not_write_to_is_refused(tmp_path: Path) -> N
     for folder in (tmp_path, *tmp_path.parents[:3]):
         folder.chmod(folder.stat().st_mode | 0o055)
     code = f"from bark_core.audio.files import check_target; check_target({str(tmp_path / 'out.wav')!r})"
-    done = subprocess.run([sys.executable, "-c", f"import os, bark_core.audio.files; os.setuid(65534); {code}"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", f"import os, bark_core.audio.files; os.setuid(65534); {code}"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 1 and "cannot be written: Permission denied. Give a path in a folder that exists, is writable" in done.stderr
 
 
