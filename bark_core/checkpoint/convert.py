@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from bark_core.checkpoint.hashes import write_sums
 from bark_core.checkpoint.layouts import CONFIG, VOICES
 from bark_core.checkpoint.states import check_state
 from bark_core.config import PARTS, BarkConfig
@@ -64,6 +65,8 @@ def save_checkpoint(
             Voice.from_arrays(arrays, f"The voice {name}", config).save(path)
         for part in PARTS:
             _write_part(building / f"{part}.safetensors", load_state(part), config, part, half)
+        written = [path for path in building.rglob("*") if path.is_file() and path.name not in (_LOCK, *(extra.name for extra in extra_files))]
+        write_sums(building, written)
 
     try:
         return _build_folder(target, write, replace)

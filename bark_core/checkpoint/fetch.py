@@ -16,13 +16,16 @@ from typing import Any
 
 from bark_core.checkpoint.explain import FetchError, explain, is_transient, no_copy
 from bark_core.checkpoint.hashes import Hashes, OnMessage
-from bark_core.checkpoint.registry import Release, RemoteFile
+from bark_core.checkpoint.registry import Release, RemoteFile, load_registry
 from bark_core.checkpoint.tensorfiles import read_json, resolve_inside
 from bark_core.errors import CheckpointError
 from bark_core.voices.files import ARRAYS
 
 ATTEMPTS, PAUSE_S = 3, 1.0
 """How often a file is asked for when the connection breaks, and the seconds between. huggingface_hub itself resumes before that."""
+
+HASHES = Path("bark", "hashes.json")
+"""Where the hashes of fetched files are, in the cache's home."""
 
 N_CONNECTIONS = 8
 """Voices are eight hundred small files: most of their time is waiting."""
@@ -39,7 +42,7 @@ def fetch_release(release: Release, on_message: OnMessage, need_voices: bool = F
     """
     from huggingface_hub import constants
 
-    with Hashes(Path(constants.HF_HOME) / "bark" / "hashes.json", str(release.repository)) as hashes:
+    with Hashes(Path(constants.HF_HOME) / HASHES, str(release.repository)) as hashes:
         folder = _find_cached(release)
         if folder is None:
             folder = _download(release, on_message)
@@ -55,6 +58,21 @@ def fetch_release(release: Release, on_message: OnMessage, need_voices: bool = F
                 on_message(f"Some voices could not be fetched; going on with those that are here. {error}")
             _verify_voices(release, folder, hashes, on_message)
     return [folder, *(fetch_release(release.companion, on_message, need_voices) if release.companion else ())]
+
+
+def find_hashes(folder: Path) -> dict[Path, str]:
+    """Return the SHA-256 that files of a folder in the cache must have: those that the registry names, and else those of the first fetch."""
+    from huggingface_hub import constants
+
+    found: dict[Path, str] = {}
+    for release in load_registry().values():
+        for each in (release, *([release.companion] if release.companion else [])):
+            if each.repository is None or folder.parents[1].name != f"models--{each.repository.replace('/', '--')}":
+                continue
+            with Hashes(Path(constants.HF_HOME) / HASHES, each.repository) as hashes:
+                found.update({folder / path: sha256 for path, sha256 in hashes.known().items()})
+            found.update({folder / file.path: file.sha256 for file in each.files if file.sha256})
+    return {path: sha256 for path, sha256 in found.items() if path.is_file()}
 
 
 def check_room(folder: Path, n_bytes: int) -> None:

@@ -42,7 +42,7 @@ class Layout(ABC):
 
     def __init__(self, folder: Path, beside: Sequence[Path] = ()) -> None:
         self.folder = folder
-        self._folders = (folder, *beside)
+        self.folders = (folder, *beside)
 
     @cached_property
     def config(self) -> BarkConfig:
@@ -72,7 +72,7 @@ class Layout(ABC):
 
     def tokenizer_file(self) -> Path:
         """Return the tokenizer's file. Raises: CheckpointError where there is none."""
-        for path in (folder / name for folder in self._folders for name in TOKENIZERS):
+        for path in (folder / name for folder in self.folders for name in TOKENIZERS):
             if path.is_file():
                 return path
         raise CheckpointError(
@@ -123,7 +123,7 @@ class TransformersLayout(Layout):
     def _speakers(self) -> dict[str, dict[str, Path]]:
         """Each preset whose three files are here, with their paths."""
         found: dict[str, dict[str, Path]] = {}
-        for index in (folder / SPEAKERS for folder in reversed(self._folders)):
+        for index in (folder / SPEAKERS for folder in reversed(self.folders)):
             for name, entry in (read_json(index) if index.is_file() else {}).items():
                 files = {key: resolve_inside(index.parent, str(entry[key]), index) for key in ARRAYS if key in entry} if isinstance(entry, dict) else {}
                 if len(files) == len(ARRAYS) and all(path.is_file() for path in files.values()):

@@ -44,6 +44,11 @@ class Checkpoint:
         return self._layout.folder
 
     @property
+    def folders(self) -> tuple[Path, ...]:
+        """That folder, and those that its voices or its tokenizer may be in."""
+        return self._layout.folders
+
+    @property
     def is_half(self) -> bool:
         """Whether the weights are stored in 16 bits."""
         return self._layout.is_half

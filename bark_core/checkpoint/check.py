@@ -1,0 +1,87 @@
+"""A checkpoint read from end to end: every weight, voice, tokenizer and known hash. What is wrong is collected, not raised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from bark_core.checkpoint.fetch import find_hashes
+from bark_core.checkpoint.hashes import OnMessage, hash_file, read_sums
+from bark_core.checkpoint.open import Checkpoint
+from bark_core.config import PARTS
+from bark_core.errors import BarkError
+from bark_core.text.wordpiece import TextEncoder
+from bark_core.voices.voice import Voice
+
+MAX_NAMED = 3
+"""Tensors that are named of those of one part with the same fault."""
+
+
+@dataclass
+class Check:
+    """What was read, and `problems`: a sentence for each thing that is wrong."""
+
+    n_tensors: int = 0
+    n_values: int = 0
+    n_voices: int = 0
+    n_hashed: int = 0
+    """Files whose bytes are known, and were compared."""
+    problems: list[str] = field(default_factory=list)
+
+
+def check_checkpoint(checkpoint: Checkpoint, on_message: OnMessage) -> Check:
+    """Read all that a checkpoint has, one part in memory at a time. `on_message` hears what is being read."""
+    found = Check()
+    for part in PARTS:
+        on_message(f"Reading {part} …")
+        try:
+            state = checkpoint.load_state(part)
+        except BarkError as error:
+            found.problems.append(str(error))
+            continue
+        found.n_tensors += len(state)
+        found.n_values += sum(tensor.numel() for tensor in state.values())
+        found.problems += describe_unusable(state, part, checkpoint.folder)
+    try:
+        TextEncoder.load(checkpoint.load_tokenizer_file(), checkpoint.config.max_text_tokens)
+    except BarkError as error:
+        found.problems.append(str(error))
+    for name in checkpoint.voices:
+        found.n_voices += 1
+        try:
+            Voice.from_arrays(checkpoint.load_voice_arrays(name), f"The voice {name}", checkpoint.config)
+        except BarkError as error:
+            found.problems.append(str(error))
+    _check_hashes(checkpoint, found, on_message)
+    return found
+
+
+def describe_unusable(state: Mapping[str, Tensor], part: str, folder: Path) -> list[str]:
+    """Return a sentence where weights of a part are not finite: no model can speak with those."""
+    counts = {name: n for name, tensor in state.items() if (n := int((~torch.isfinite(tensor)).sum()))}
+    if not counts:
+        return []
+    named = ", ".join(f"{name} ({n} of {state[name].numel()})" for name, n in list(counts.items())[:MAX_NAMED])
+    more = f" and {len(counts) - MAX_NAMED} more" if len(counts) > MAX_NAMED else ""
+    return [f"{folder} has weights in its {part} part that are infinite or no numbers, in {named}{more}. Use an undamaged copy."]
+
+
+def _check_hashes(checkpoint: Checkpoint, found: Check, on_message: OnMessage) -> None:
+    for folder in checkpoint.folders:
+        try:
+            known = {**find_hashes(folder), **read_sums(folder)}
+        except BarkError as error:
+            found.problems.append(str(error))
+            continue
+        if known:
+            on_message(f"Hashing {len(known)} files …")
+        for path, wanted in known.items():
+            found.n_hashed += 1
+            if not path.is_file():
+                found.problems.append(f"{path} is missing. Use a complete copy.")
+            elif (actual := hash_file(path)) != wanted:
+                found.problems.append(f"{path} has the SHA-256 {actual}, not {wanted}, which it had where it came from. Use an undamaged copy.")
