@@ -9,13 +9,14 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
-import platform
 import shutil
 import subprocess
 import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+
+from bark_core.engine.levels import describe_processor
 
 COMPILER_VARIABLE = "CXX"
 """Names the C++ compiler, with its arguments if it needs some; c++ where it is not set."""
@@ -26,6 +27,10 @@ DIGEST_NAME = f"{LIBRARY_NAME}.sha256"
 
 class NativeUnavailable(Exception):
     """The compiled kernel cannot be had here, or not for this model; the message says why."""
+
+
+class CompilerFailed(NativeUnavailable):
+    """There is a compiler, and it cannot compile this, or not with these flags."""
 
 
 def load_compiled(sources: Sequence[Path], flags: Sequence[str], cache: Path | None = None) -> ctypes.CDLL:
@@ -67,7 +72,7 @@ def cache_folder() -> Path:
 
 def cache_key(sources: Sequence[Path], flags: Sequence[str]) -> str:
     """Return the name of the folder that keeps a library: one for each source, set of flags and kind of processor. Raises: OSError."""
-    text = b"".join(source.read_bytes() for source in sources) + " ".join(flags).encode() + _describe_cpu()
+    text = b"".join(source.read_bytes() for source in sources) + f"{' '.join(flags)} {describe_processor()}".encode()
     return hashlib.sha256(text).hexdigest()[:24]
 
 
@@ -93,7 +98,7 @@ def _compile(source: Path, target: Path, flags: Sequence[str]) -> None:
     if done.returncode or not target.is_file():
         lines = [line for line in done.stderr.splitlines() if line.strip()] or [f"it ended with {done.returncode} and no word"]
         reason = next((line for line in lines if "error" in line.lower()), lines[0])
-        raise NativeUnavailable(f"the C++ compiler {compiler[0]} failed: {reason.strip()[:200]}")
+        raise CompilerFailed(f"the C++ compiler {compiler[0]} failed: {reason.strip()[:200]}")
 
 
 def _keep(made: Path, folder: Path) -> Path:
@@ -125,12 +130,3 @@ def _open(library: Path) -> ctypes.CDLL:
 
 def _first_line(error: Exception) -> str:
     return f"{str(error).strip() or repr(error)}".splitlines()[0][:200]
-
-
-def _describe_cpu() -> bytes:
-    """Return what decides whether a compiled kernel runs here, since a home folder may be shared by unlike machines."""
-    try:
-        lines = Path("/proc/cpuinfo").read_bytes().splitlines()
-        return next((line for line in lines if line.startswith((b"flags", b"Features"))), b"") + platform.machine().encode()
-    except OSError:
-        return f"{platform.machine()} {platform.processor()} {platform.node()}".encode()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+import warnings
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from bark_core.engine.compile import NativeUnavailable, load_compiled
+from bark_core.engine.compile import CompilerFailed, NativeUnavailable, load_compiled
+from bark_core.engine.levels import choose_levels
 from bark_core.engine.loop import Engine, Row
 from bark_core.engine.threads import run_with_threads
 from bark_core.errors import GenerationError
@@ -25,10 +27,7 @@ from bark_core.model.quantize import Int8Linear
 from bark_core.model.transformer import Block, CausalGPT, FineGPT
 from bark_core.types import SamplingOptions
 
-SOURCES = ("kernel.cpp", "attention.hpp", "gemm.hpp", "math.hpp", "thread_pool.hpp", "window.hpp")
 FLAGS = ["-O3", "-std=c++20", "-pthread", "-fopenmp-simd", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"]
-LEVEL_VARIABLE = "BARK_KERNEL_LEVEL"
-"""Names the processor to compile for, as compilers name it (x86-64-v3); this machine's own where it is not set."""
 
 KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}
 HEAD_WIDTHS = (32, 64)
@@ -37,9 +36,6 @@ MAX_INPUTS = 8192
 
 WINDOW_WIDTH = 64
 """The width of a model whose windows the kernel runs is a multiple of this."""
-
-MAX_FP32_WINDOW_WIDTH = 1024
-"""Deeper fp32 products are split into partial sums, which windows support for mlp_down only."""
 
 
 class _Linear(ctypes.Structure):
@@ -63,16 +59,42 @@ class _Model(ctypes.Structure):
     )
 
 
-def load_library(cache: Path | None = None) -> ctypes.CDLL:
-    """Return the compiled kernel, compiling it where this machine has not yet (some twenty seconds). Raises: NativeUnavailable."""
+def load_library(cache: Path | None = None, level: str | None = None) -> ctypes.CDLL:
+    """Return the compiled kernel, compiling it where this machine has not yet (some twenty seconds).
+
+    `level`: a name of levels.py's, BARK_KERNEL_LEVEL's where it is None. Where the compiler fails at that level, the next
+    plainer one is taken, and one warning says so. Raises: NativeUnavailable; InvalidInput for a level that is none, or
+    that this processor cannot run.
+    """
     folder = Path(__file__).parent / "kernel"
-    flags = [f"-march={os.environ.get(LEVEL_VARIABLE) or 'native'}", *FLAGS]
-    library = load_compiled([folder / name for name in SOURCES], flags, cache)
+    sources = [folder / "kernel.cpp", *sorted(folder.glob("*.hpp"))]
+    failed: CompilerFailed | None = None
+    first, *_ = levels = choose_levels(level)
+    for chosen in levels:
+        try:
+            library = load_compiled(sources, [*chosen.flags, *FLAGS], cache)
+        except CompilerFailed as error:
+            failed = failed or error
+            continue
+        if failed:
+            warnings.warn(f"The kernel is compiled for {chosen.name}, not for {first.name}, and may be slower: {failed}.", stacklevel=2)
+        return _declare(library)
+    assert failed is not None
+    raise failed
+
+
+def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
     library.pool_make.restype = ctypes.c_void_p
     library.pool_make.argtypes = [ctypes.c_int]
     library.pool_free.argtypes = [ctypes.c_void_p]
     library.run_window.restype = ctypes.c_bool
+    library.kernel_level.restype = ctypes.c_char_p
     return library
+
+
+def describe_level(library: ctypes.CDLL) -> str:
+    """Return the instructions that a kernel was compiled for, in words."""
+    return library.kernel_level().decode()
 
 
 class _NativeModel:
@@ -106,7 +128,7 @@ class _NativeModel:
 
         `int8_acts`: 8-bit weights × 8-bit activations, not 16-bit ones. None where the kernel lacks this processor or width, and torch runs it.
         """
-        if self.width % WINDOW_WIDTH or (self._dtype is torch.float32 and self.width > MAX_FP32_WINDOW_WIDTH):
+        if self.width % WINDOW_WIDTH:
             return None
         n = len(x)
         if not (0 <= first < n and 0 <= start <= self.n_positions - n and 0 <= row < self.n_rows):
@@ -204,7 +226,10 @@ class NativeWindows:
         self._native = _NativeModel(model, keys, values, library)
         self.int8_acts, self._lock = int8_acts, threading.Lock()
         if self._native.run_window(torch.zeros((1, config.n_embd), dtype=torch.float32, device="cpu"), 0, 0, 0, False, int8_acts) is None:
-            raise NativeUnavailable("the kernel runs windows of widths in steps of 64, and on processors with AVX-512 and without AMX")
+            raise NativeUnavailable(
+                "the kernel has no such windows: widths go in steps of 64, bf16 is torch's where there is AMX,"
+                " and not every processor has products of 8 bits"
+            )
 
     def __call__(self, x: Tensor, first: int) -> Tensor:
         """Run embeddings with positions (B, T, C); return the normed hidden states at first … T − 1, (B, T − first, C) float32."""

@@ -10,7 +10,7 @@ import ctypes
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import cast
 
@@ -260,10 +260,12 @@ def _speed_up_fine(model: FineGPT, library: ctypes.CDLL, tolerance: float) -> No
     x = sum((model.embed(codes[:, i], i) for i in range(config.n_codes_total)), start=model.wpe.weight[:n_positions])[None]
     is_int8 = any(isinstance(module, Int8Linear) for module in model.modules())
     plain = model.run_in_torch(x, 0).float()
-    try:
-        made = [NativeWindows(model, library, int8_acts) for int8_acts in ((False, True) if is_int8 else (False,))]
-    except NativeUnavailable:
-        return  # a model or a processor that torch does as well
+    made = list[NativeWindows]()
+    for int8_acts in (False, True) if is_int8 else (False,):
+        with suppress(NativeUnavailable):  # a model or a processor that torch does as well, or one without products of 8 bits
+            made.append(NativeWindows(model, library, int8_acts))
+    if not made:
+        return
     errors = [float((windows(x, 0) - plain).norm() / plain.norm()) for windows in made]
     if not errors[0] <= tolerance:
         _warn_slow(f"the kernel's windows are off by {errors[0]:.1e} of their size", "The fine stage runs", "somewhat")

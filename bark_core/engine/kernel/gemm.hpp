@@ -1,126 +1,150 @@
-// GEMM building blocks: a micro-kernel of MR × NR outputs on a packed panel of NR columns, and the packing.
+// GEMM building blocks: the products, a micro-kernel of MR × NR outputs on a packed panel of NR columns, and the packing.
 //
-// A panel is stored as 32-bit words, NR columns of one word after the other. A word holds one float, two bf16 or four int8 of
-// consecutive inputs, as the FMA, dpbf16 and dpbusd instructions take them.
+// A panel is stored as 32-bit words, NR columns of one word after the other. A word holds one float, two bf16, two int16 or
+// four int8 of consecutive inputs, as the processor's products take them. Weights that it has no products for are widened
+// when they are packed.
 
 #pragma once
 
 #include "math.hpp"
 
-#if defined(__AVX512F__) && defined(__AVX512BW__)
-#define HAS_GEMM
-#endif
-// With AMX, torch's bf16 products are far ahead of these.
-#if defined(HAS_GEMM) && defined(__AVX512BF16__) && defined(__AVX512VNNI__) && !defined(__AMX_BF16__)
-#define HAS_BF16_GEMM
-#endif
+const int NR = PANEL_VECS * LANES;  // columns of a panel: outputs, or keys
+const int MR = 6;                   // rows of a tile
+const int CHUNK = 128;              // words of depth that one accumulator takes
 
-#if defined(HAS_GEMM)
-
-const int NR = 64;  // columns of a panel: outputs, or keys
-const int MR = 6;   // rows of a tile: 6 × 64 outputs are 24 accumulators of 32 registers
-
-inline __m512i load_u32(const void *from) { return _mm512_loadu_si512(from); }
-
-// The product of words. PER_WORD: values in a word. KC: words of depth of a panel that stays in cache.
+// A product: the type of its activations, values in a word, the multiply-add of words, how LANES words are loaded from
+// weights of each type that it takes, and how a row of activations is converted. `convert_row` returns what the sums are multiplied by.
 struct Fp32Product {
     typedef VecF32 Accum;
     typedef float Value;
-    static constexpr int PER_WORD = 1, KC = 1024;
-    static Accum multiply_add(Accum s, __m512i x, __m512i w) { return (VecF32)_mm512_fmadd_ps((__m512)x, (__m512)w, (__m512)s); }
-    static void store(float *to, VecF32 v) { std::memcpy(to, &v, sizeof v); }
-    static float round(float x) { return x; }
+    static constexpr int PER_WORD = 1;
+    static Accum multiply_add(Accum sum, VecU32 x, VecU32 w) { return ::multiply_add((VecF32)x, (VecF32)w, sum); }
+    static VecU32 load_words(const float *w) { return load<VecU32>(w); }
+    static VecU32 load_words(const uint16_t *w) { return (VecU32)load_bf16(w); }
+    static VecU32 load_words(const int8_t *w) {
+        int32_t wide[LANES];
+        for (int i = 0; i < LANES; i++) wide[i] = w[i];
+        return (VecU32)__builtin_convertvector(load<VecI32>(wide), VecF32);
+    }
+    static VecF32 load_floats(const float *from) { return load<VecF32>(from); }
+    static void store_floats(float *to, VecF32 v) { store(to, v); }
+    static float convert_row(const float *x, int n, Value *out) {
+        std::memcpy(out, x, n * sizeof(float));
+        return 1.f;
+    }
 };
 
-#if defined(HAS_BF16_GEMM)
+#if defined(HAS_BF16_DOT)
 struct Bf16Product {
     typedef VecF32 Accum;
     typedef uint16_t Value;
-    static constexpr int PER_WORD = 2, KC = 2048;
-    static Accum multiply_add(Accum s, __m512i x, __m512i w) { return (VecF32)_mm512_dpbf16_ps((__m512)s, (__m512bh)x, (__m512bh)w); }
-    static void store(uint16_t *to, VecF32 v) {
-        const __m256bh bf16 = _mm512_cvtneps_pbh((__m512)v);
-        std::memcpy(to, &bf16, sizeof bf16);
+    static constexpr int PER_WORD = 2;
+    static Accum multiply_add(Accum sum, VecU32 x, VecU32 w) { return dot_bf16(sum, x, w); }
+    static VecU32 load_words(const uint16_t *w) { return load<VecU32>(w); }
+    // bf16 holds every int8 exactly.
+    static VecU32 load_words(const int8_t *w) {
+        const VecI32 words = (VecI32)load_int8(w);
+        const VecF32 low = __builtin_convertvector((words << 16) >> 16, VecF32), high = __builtin_convertvector(words >> 16, VecF32);
+        return (VecU32)low >> 16 | (VecU32)high;
     }
-    static uint16_t round(float x) { return to_bf16(x); }
+    static VecF32 load_floats(const uint16_t *from) { return load_bf16(from); }
+    static void store_floats(uint16_t *to, VecF32 v) { store_bf16(to, v); }
+    static float convert_row(const float *x, int n, Value *out) {
+        for (int i = 0; i < n; i += LANES) store_bf16(out + i, load<VecF32>(x + i));
+        return 1.f;
+    }
 };
+typedef Bf16Product NarrowProduct;  // what 16-bit keys, values and weights are multiplied by
+#else
+typedef Fp32Product NarrowProduct;
+#endif
 
-// Signed activations × (weights + 128), since the instruction takes one operand unsigned; the caller subtracts 128 × the activations' sum.
+#if defined(HAS_INT16_DOT)
+// 8-bit weights × activations of as many bits as leave the sums exact.
+struct Int16Product {
+    typedef VecI32 Accum;
+    typedef int16_t Value;
+    static constexpr int PER_WORD = 2;
+    static Accum multiply_add(Accum sum, VecU32 x, VecU32 w) { return dot_int16(sum, (VecI16)x, (VecI16)w); }
+    static VecU32 load_words(const int8_t *w) { return (VecU32)load_int8(w); }
+    static float convert_row(const float *x, int n, Value *out) {
+        const float scale = find_scale(x, n, int16_limit(n));
+        for (int i = 0; i < n; i += LANES) store_int16(out + i, load<VecF32>(x + i) * scale);
+        return 1.f / scale;
+    }
+};
+typedef Int16Product Int8WeightProduct;
+#else
+typedef NarrowProduct Int8WeightProduct;
+#endif
+
+#if defined(HAS_INT8_DOT)
+// 8-bit weights × 8-bit activations.
 struct Int8Product {
     typedef VecI32 Accum;
-    static constexpr int PER_WORD = 4, KC = 2048;
-    static Accum multiply_add(Accum s, __m512i x, __m512i w) { return (VecI32)_mm512_dpbusd_epi32((__m512i)s, w, x); }
+    typedef int8_t Value;
+    static constexpr int PER_WORD = 4;
+    static Accum multiply_add(Accum sum, VecU32 x, VecU32 w) { return dot_int8(sum, x, w); }
+    static VecU32 load_words(const int8_t *w) { return load<VecU32>(w) ^ (INT8_DOT_OFFSET ? 0x80808080u : 0u); }
+    static float convert_row(const float *x, int n, Value *out) {
+        const float scale = find_scale(x, n, 127.f);
+        for (int i = 0; i < n; i += LANES) store_int8(out + i, load<VecF32>(x + i) * scale);
+        return 1.f / scale;
+    }
+    // What the offset of the weights adds to every sum of a row.
+    static int32_t find_excess(const Value *x, int n) {
+        VecI32 sum{};
+        for (int i = 0; i < n; i += 2 * LANES) sum = dot_int16(sum, load_int8(x + i), VecI16{} + 1);
+        int32_t total = 0;
+        for (int i = 0; i < LANES; i++) total += sum[i];
+        return total * INT8_DOT_OFFSET;
+    }
 };
 #endif
 
-// out (R, 16 · VECS) = x (R rows of words, `stride` apart) × `depth` words of a panel.
+// sums (R, VECS · LANES) += x (R rows of words, `stride` apart) × `depth` words of a panel. Accumulators start anew every
+// CHUNK words, since short sums round less.
 template <typename P, int R, int VECS>
-inline void micro_kernel(const uint32_t *x, int64_t stride, const uint32_t *panel, int depth, typename P::Accum out[R][VECS]) {
-    typename P::Accum accums[R][VECS] = {};
-    for (int k = 0; k < depth; k++, panel += 16 * VECS) {
-        __m512i right[VECS];
-        for (int c = 0; c < VECS; c++) right[c] = load_u32(panel + 16 * c);
+inline void micro_kernel(const uint32_t *x, int64_t stride, const uint32_t *panel, int depth, typename P::Accum *sums) {
+    for (int chunk = 0; chunk < depth; chunk += CHUNK) {
+        typename P::Accum accums[R][VECS];
 #pragma GCC unroll 6
-        for (int r = 0; r < R; r++) {
-            const __m512i left = _mm512_set1_epi32(int(x[r * stride + k]));
+        for (int r = 0; r < R; r++)
 #pragma GCC unroll 4
-            for (int c = 0; c < VECS; c++) accums[r][c] = P::multiply_add(accums[r][c], left, right[c]);
+            for (int c = 0; c < VECS; c++) accums[r][c] = typename P::Accum{};
+        for (int k = chunk; k < std::min(chunk + CHUNK, depth); k++, panel += VECS * LANES) {
+            VecU32 right[VECS];
+#pragma GCC unroll 4
+            for (int c = 0; c < VECS; c++) right[c] = load<VecU32>(panel + c * LANES);
+#pragma GCC unroll 6
+            for (int r = 0; r < R; r++) {
+                const VecU32 left = broadcast_word(x[r * stride + k]);
+#pragma GCC unroll 4
+                for (int c = 0; c < VECS; c++) accums[r][c] = P::multiply_add(accums[r][c], left, right[c]);
+            }
         }
+#pragma GCC unroll 6
+        for (int r = 0; r < R; r++)
+#pragma GCC unroll 4
+            for (int c = 0; c < VECS; c++) sums[r * VECS + c] += accums[r][c];
     }
-    std::memcpy(out, accums, sizeof accums);
 }
 
-// Transpose 16 × 16 words in four rounds; each interleaves the first half of the rows with the second.
-inline void transpose(__m512i v[16]) {
-    const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-    const __m512i high = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-    for (int time = 0; time < 4; time++) {
-        __m512i next[16];
-        for (int i = 0; i < 8; i++) {
-            next[2 * i] = _mm512_permutex2var_epi32(v[i], low, v[i + 8]);
-            next[2 * i + 1] = _mm512_permutex2var_epi32(v[i], high, v[i + 8]);
-        }
-        std::memcpy(v, next, sizeof next);
-    }
+// Call tile<R>(first row) for rows first … last − 1, in tiles of as many rows as there are. A row's result does not depend on its tile's.
+template <typename Tile> inline void for_tiles(int first, int last, Tile tile) {
+    for (; first + MR <= last; first += MR) tile.template operator()<MR>(first);
+    if (first + 4 <= last) tile.template operator()<4>(first), first += 4;
+    if (first + 2 <= last) tile.template operator()<2>(first), first += 2;
+    if (first < last) tile.template operator()<1>(first);
 }
 
-// Pack NR rows of `depth` words, a multiple of 16, as a panel. `load_row(row, k)` returns 16 words of a row from the k-th on.
+// Pack NR rows of `depth` words, a multiple of LANES, as a panel. `load_row(row, k)` returns LANES words of a row from the k-th on.
 template <typename Load> inline void pack_panel(uint32_t *panel, int depth, Load load_row) {
-    for (int k = 0; k < depth; k += 16)
-        for (int row = 0; row < NR; row += 16) {
-            __m512i block[16];
-            for (int i = 0; i < 16; i++) block[i] = load_row(row + i, k);
+    for (int k = 0; k < depth; k += LANES)
+        for (int row = 0; row < NR; row += LANES) {
+            VecU32 block[LANES];
+            for (int i = 0; i < LANES; i++) block[i] = load_row(row + i, k);
             transpose(block);
-            for (int i = 0; i < 16; i++) _mm512_storeu_si512(panel + (k + i) * NR + row, block[i]);
+            for (int i = 0; i < LANES; i++) store(panel + (k + i) * NR + row, block[i]);
         }
 }
-
-// A precision: the products of its linears and of its attention, and how 16 packed words are loaded from its weights.
-struct Fp32Gemm {
-    typedef Fp32Product Product, Attention;
-    static __m512i load_words(const void *weight, int64_t at) { return load_u32(static_cast<const float *>(weight) + at); }
-};
-#if defined(HAS_BF16_GEMM)
-struct Bf16Gemm {
-    typedef Bf16Product Product, Attention;
-    static __m512i load_words(const void *weight, int64_t at) { return load_u32(static_cast<const uint16_t *>(weight) + at); }
-};
-// 8-bit weights × bf16 activations; bf16 represents every int8 exactly.
-struct Int8Gemm {
-    typedef Bf16Product Product, Attention;
-    static __m512i load_words(const void *weight, int64_t at) {
-        const int8_t *from = static_cast<const int8_t *>(weight) + at;
-        const auto to_f32 = [](const int8_t *w) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(load<__m128i>(w))); };
-        return (__m512i)_mm512_cvtne2ps_pbh(to_f32(from + 16), to_f32(from));
-    }
-};
-struct Int8ActsGemm {
-    typedef Int8Product Product;
-    typedef Bf16Product Attention;
-    static __m512i load_words(const void *weight, int64_t at) {
-        return _mm512_xor_si512(load_u32(static_cast<const int8_t *>(weight) + at), _mm512_set1_epi8(char(0x80)));
-    }
-};
-#endif
-
-#endif

@@ -1,157 +1,12 @@
-// One decoding step of a causal GPT on a CPU: every layer for a handful of rows, one token each, in one call.
-//
-// A step reads every weight once and is bound by memory bandwidth. Every loop that reads memory prefetches what is read after
-// it, so that reading goes on while the threads wait at a barrier.
-// A plain C interface without torch's headers: compile.py compiles it, native.py calls it through ctypes.
+// The kernel's C interface, without torch's headers: compile.py compiles it, native.py calls it through ctypes.
 
-#include "attention.hpp"
-#include "math.hpp"
-#include "thread_pool.hpp"
+#include "decode.hpp"
 #include "window.hpp"
 
 namespace {
 
-// Attention is computed in blocks of so many positions, whatever the number of rows and threads, and merged in order: so the
-// result depends on neither, and the blocks balance the threads.
-const int BLOCK = 64;
-
-struct Block { int row, index, count; };
-
-// The rows' state during a step, shared by all threads: each writes its own columns; barriers come before reading others'.
-struct StepState {
-    AlignedVector<float> x, qkv, linear_out, mlp_hidden, partials;
-    std::vector<Block> blocks;  // by rows
-    std::vector<int> firsts;    // each row's first block, and the end
-    StepState(const float *from, int n_rows, int C, int H, const int64_t *positions)
-        : x(from, from + size_t(n_rows) * C), qkv(size_t(n_rows) * 3 * C), linear_out(size_t(n_rows) * C), mlp_hidden(size_t(n_rows) * 4 * C) {
-        for (int r = 0; r < n_rows; r++) {
-            firsts.push_back(int(blocks.size()));
-            for (int at = 0; at <= positions[r]; at += BLOCK) blocks.push_back({r, at / BLOCK, std::min(BLOCK, int(positions[r]) + 1 - at)});
-        }
-        firsts.push_back(int(blocks.size()));
-        partials.resize(blocks.size() * stride(C, H));
-    }
-    // A block's partials: weighted values (C), largest scores (H), sums of exponentials (H).
-    static int64_t stride(int C, int H) { return (C + 2 * H + 15) / 16 * 16; }
-};
-
-// What one thread does in a step.
 template <typename K>
-class StepWorker {
-    typedef typename K::Cached Cached;
-
-  public:
-    StepWorker(ThreadPool &pool, const Model &m, int n_rows, const int64_t *positions, StepState &s, int thread)
-        : pool(pool), m(m), n_rows(n_rows), positions(positions), s(s), C(m.width), H(m.n_head), D(C / H),
-          blocks(split_range(int(s.blocks.size()), 1, thread, pool.n)), columns(split_range(C, 16, thread, pool.n)),
-          mlp_columns(split_range(4 * C, 16, thread, pool.n)),
-          normed(C), act_scales(n_rows), scores(size_t(H) * BLOCK), acts(size_t(n_rows) * 4 * C) {}
-
-    void run() {
-        for (int layer = 0; layer < m.n_layer; layer++) {
-            const Layer &l = m.layers[layer];
-            pack_normed(l.norm1_weight, l.norm1_bias);
-            for (int part = 0; part < 3; part++)
-                linear(l.qkv, C, {part * C + columns.first, part * C + columns.last}, s.qkv, 3 * C,
-                       part < 2 ? weight_row(l.qkv, C, (part + 1) * C + columns.first) : cache_block(m.keys, layer, blocks.first));
-            store_kv(layer);
-            pool.barrier();
-            for (int b = blocks.first; b < blocks.last; b++)
-                attend(layer, b, b + 1 < blocks.last ? cache_block(m.keys, layer, b + 1) : weight_row(l.attn_out, C, columns.first));
-            pool.barrier();
-            pack_attention();
-            linear(l.attn_out, C, columns, s.linear_out, C, weight_row(l.mlp_up, C, mlp_columns.first));
-            add_residual();
-            pool.barrier();
-            pack_normed(l.norm2_weight, l.norm2_bias);
-            linear(l.mlp_up, C, mlp_columns, s.mlp_hidden, 4 * C, weight_row(l.mlp_down, 4 * C, columns.first));
-            for (int r = 0; r < n_rows; r++)
-                for (int o = mlp_columns.first; o < mlp_columns.last; o++) s.mlp_hidden[size_t(r) * 4 * C + o] = gelu(s.mlp_hidden[size_t(r) * 4 * C + o]);
-            pool.barrier();
-            pack_rows(s.mlp_hidden, 4 * C);
-            linear(l.mlp_down, 4 * C, columns, s.linear_out, C, weight_row((&l)[layer + 1 < m.n_layer].qkv, C, columns.first));
-            add_residual();
-            pool.barrier();
-        }
-    }
-
-  private:
-    // The addresses of an output's weights, and of a block's keys or values.
-    static const void *weight_row(const Linear &linear, int n, int output) {
-        return static_cast<const typename K::Weight *>(linear.weight) + int64_t(output) * n;
-    }
-    const Cached *cache_block(const void *cached, int layer, int b) const {
-        const Block &block = s.blocks[std::min(b, int(s.blocks.size()) - 1)];
-        return static_cast<const Cached *>(cached) + layer * m.layer_stride + block.row * m.row_stride + int64_t(block.index) * BLOCK * C;
-    }
-    void pack_rows(const AlignedVector<float> &from, int n) {
-        for (int r = 0; r < n_rows; r++) pack_activations<K>(from.data() + size_t(r) * n, n, r, n_rows, acts.data(), act_scales.data());
-    }
-    void pack_normed(const float *weight, const float *bias) {
-        for (int r = 0; r < n_rows; r++) {
-            layer_norm(s.x.data() + size_t(r) * C, weight, bias, normed.data(), C);
-            pack_activations<K>(normed.data(), C, r, n_rows, acts.data(), act_scales.data());
-        }
-    }
-    void linear(const Linear &linear, int n, Range outputs, AlignedVector<float> &out, int64_t stride, const void *next) {
-        skinny_gemm<K>(linear, acts.data(), act_scales.data(), n_rows, n, outputs.first, outputs.last, out.data(), stride, next);
-    }
-    void add_residual() {
-        for (int r = 0; r < n_rows; r++)
-            for (int o = columns.first; o < columns.last; o++) s.x[size_t(r) * C + o] += s.linear_out[size_t(r) * C + o];
-    }
-    // Store this thread's part of every row's new key and value.
-    void store_kv(int layer) {
-        for (int r = 0; r < n_rows; r++) {
-            const int64_t here = layer * m.layer_stride + r * m.row_stride + positions[r] * C;
-            const float *qkv = s.qkv.data() + size_t(r) * 3 * C;
-            for (int o = columns.first; o < columns.last; o++) {
-                K::store_cached(static_cast<Cached *>(m.keys) + here + o, qkv[C + o]);
-                K::store_cached(static_cast<Cached *>(m.values) + here + o, qkv[2 * C + o]);
-            }
-        }
-    }
-    // Compute the attention partials of one block.
-    void attend(int layer, int b, const void *next) {
-        const Block &block = s.blocks[b];
-        const Cached *keys = cache_block(m.keys, layer, b), *values = cache_block(m.values, layer, b);
-        const float *q = s.qkv.data() + size_t(block.row) * 3 * C;
-        if (b == blocks.first || block.index == 0)
-            for (int i = 0; i < C; i += 32) K::deinterleave(q + i, normed.data() + i);
-        float *weighted = s.partials.data() + b * StepState::stride(C, H), *max_score = weighted + C, *exp_sum = max_score + H;
-        const auto run = D == 64 ? attend_block<K, 64> : attend_block<K, 32>;
-        run(normed.data(), keys, values, H, block.count, max_score, exp_sum, weighted, scores.data(), next);
-    }
-    void pack_attention() {
-        for (int r = 0; r < n_rows; r++) {
-            const float *weighted = s.partials.data() + s.firsts[r] * StepState::stride(C, H), *max_score = weighted + C, *exp_sum = max_score + H;
-            const auto merge = D == 64 ? merge_blocks<K, 64> : merge_blocks<K, 32>;
-            merge(max_score, exp_sum, weighted, s.firsts[r + 1] - s.firsts[r], StepState::stride(C, H), H, normed.data());
-            pack_activations<K>(normed.data(), C, r, n_rows, acts.data(), act_scales.data());
-        }
-    }
-
-    ThreadPool &pool;
-    const Model &m;
-    const int n_rows;
-    const int64_t *positions;
-    StepState &s;
-    const int C, H, D;
-    const Range blocks, columns, mlp_columns;
-    AlignedVector<float> normed, act_scales, scores;
-    AlignedVector<typename K::Act> acts;
-};
-
-template <typename K>
-void step(ThreadPool &pool, const Model &m, int n_rows, const float *x, const int64_t *positions, float *hidden) {
-    StepState state(x, n_rows, m.width, m.n_head, positions);
-    pool.run([&](int thread) { StepWorker<K>(pool, m, n_rows, positions, state, thread).run(); });
-    for (int r = 0; r < n_rows; r++)
-        layer_norm(state.x.data() + size_t(r) * m.width, m.norm_weight, m.norm_bias, hidden + size_t(r) * m.width, m.width);
-}
-
-template <typename K>
-void product(ThreadPool &pool, const Linear &linear, int n_rows, int n, int count, const float *x, float *out) {
+void multiply(ThreadPool &pool, const Linear &linear, int n_rows, int n, int count, const float *x, float *out) {
     AlignedVector<typename K::Act> acts(size_t(n_rows) * n);
     AlignedVector<float> act_scales(n_rows);
     for (int r = 0; r < n_rows; r++) pack_activations<K>(x + size_t(r) * n, n, r, n_rows, acts.data(), act_scales.data());
@@ -161,9 +16,30 @@ void product(ThreadPool &pool, const Linear &linear, int n_rows, int n, int coun
     });
 }
 
+typedef void RunWindow(ThreadPool &, const Model &, int, int, int, bool, int, const float *, float *);
+
+// The window of a model's kind, or null where torch's products are ahead: with AMX, in bf16.
+RunWindow *find_window(int32_t kind, [[maybe_unused]] bool int8_acts) {
+    if (kind == 0) return run_window<WindowPrecision<float, float, Fp32Product, Fp32Product>>;
+#if defined(__AMX_BF16__)
+    return nullptr;
+#else
+    if (kind == 1) return run_window<WindowPrecision<uint16_t, uint16_t, NarrowProduct, NarrowProduct>>;
+    if (!int8_acts) return run_window<WindowPrecision<int8_t, uint16_t, Int8WeightProduct, NarrowProduct>>;
+#if defined(HAS_INT8_DOT)
+    return run_window<WindowPrecision<int8_t, uint16_t, Int8Product, NarrowProduct>>;
+#else
+    return nullptr;
+#endif
+#endif
+}
+
 }  // namespace
 
 extern "C" {
+
+// The instructions that the kernel was compiled for, in words.
+const char *kernel_level() { return LEVEL_NAME; }
 
 void *pool_make(int n_threads) { return new ThreadPool(n_threads); }
 
@@ -177,22 +53,15 @@ void decode_step(void *pool, const Model *model, int n_rows, const float *x, con
 
 // Multiply x (rows, n) by `count` rows of weights: out (rows, count).
 void multiply_rows(void *pool, int32_t kind, const Linear *linear, int n_rows, int n, int count, const float *x, float *out) {
-    const auto run = kind == 0 ? product<Fp32> : kind == 1 ? product<Bf16> : product<Int8>;
+    const auto run = kind == 0 ? multiply<Fp32> : kind == 1 ? multiply<Bf16> : multiply<Int8>;
     run(*static_cast<ThreadPool *>(pool), *linear, n_rows, n, count, x, out);
 }
 
 // Feed x (T, width) at positions start … start + T − 1 of one row: store keys and values there, give the normed hidden states of
 // those from the first-th on, (T − first, width). `causal`: a position attends to those up to itself, else to all. `int8_acts`:
-// 8-bit weights × 8-bit activations instead of 16-bit ones. Returns false where the processor lacks the instructions.
+// 8-bit weights × 8-bit activations instead of 16-bit ones. Returns false where the kernel has no such window.
 bool run_window(void *pool, const Model *model, bool int8_acts, int T, int start, int row, bool causal, int first, const float *x, float *hidden) {
-    void (*run)(ThreadPool &, const Model &, int, int, int, bool, int, const float *, float *) = nullptr;
-#if defined(HAS_GEMM)
-    if (model->kind == 0) run = window_run<Fp32Gemm>;
-#endif
-#if defined(HAS_BF16_GEMM)
-    if (model->kind == 1) run = window_run<Bf16Gemm>;
-    if (model->kind == 2) run = int8_acts ? window_run<Int8ActsGemm> : window_run<Int8Gemm>;
-#endif
+    RunWindow *const run = find_window(model->kind, int8_acts);
     if (run) run(*static_cast<ThreadPool *>(pool), *model, T, start, row, causal, first, x, hidden);
     return run != nullptr;
 }

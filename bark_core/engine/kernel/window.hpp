@@ -5,115 +5,68 @@
 
 #pragma once
 
-#include "gemm.hpp"
+#include <type_traits>
+
 #include "thread_pool.hpp"
+#include "window_attention.hpp"
 
-#if defined(HAS_GEMM)
+const int BLOCK_COLUMNS = 64;   // outputs whose packed weights stay in cache while all positions pass
+const int KC = 1024;            // words of depth that are packed at once: with 64 columns 256 KB
+const int BLOCK_PANELS = BLOCK_COLUMNS / NR, BLOCK_VECS = BLOCK_COLUMNS / LANES;
 
-// Attention of one head of width D over the positions of a row, with packed keys and values.
-template <typename P, int D> class WindowAttention {
-    typedef typename P::Value Value;
-
-  public:
-    explicit WindowAttention(int n_keys)
-        : n_keys(n_keys), padded((n_keys + NR - 1) / NR * NR), keys(size_t(padded) * D / P::PER_WORD), values(size_t(padded) * D / P::PER_WORD),
-          scores(size_t(MR) * padded), weights(size_t(MR) * padded) {}
-
-    // Attend from positions first … n_keys − 1: q (…, D) is replaced by the attention's output. `causal`: up to the position itself, else to all.
-    void run(Value *q, const Value *k, const Value *v, int64_t stride, int first, bool causal) {
-        const __m512i zero = _mm512_setzero_si512();
-        for (int t = 0; t < padded; t += NR)
-            pack_panel(&keys[size_t(t) * D / P::PER_WORD], D / P::PER_WORD, [&](int row, int word) {
-                return t + row < n_keys ? load_u32(k + (t + row) * stride + word * P::PER_WORD) : zero;
-            });
-        for (int t = 0; t < n_keys; t++)
-            for (int d = 0; d < D; d++) reinterpret_cast<Value *>(values.data())[(int64_t(t / P::PER_WORD) * D + d) * P::PER_WORD + t % P::PER_WORD] = v[t * stride + d];
-        for (; first + MR <= n_keys; first += MR) tile<MR>(q + first * stride, stride, first, causal);
-        for (; first < n_keys; first++) tile<1>(q + first * stride, stride, first, causal);
-    }
-
-  private:
-    template <int R> void tile(Value *q, int64_t stride, int first, bool causal) {
-        const int seen = causal ? first + R : n_keys, padded_seen = (seen + P::PER_WORD - 1) / P::PER_WORD;
-        VecF32 scores_tile[R][NR / 16], weighted[R][D / 16];
-        uint32_t queries[R][D / P::PER_WORD];
-        float denominator[R];
-        for (int r = 0; r < R; r++) std::memcpy(queries[r], q + r * stride, sizeof queries[r]);
-        for (int t = 0; t < seen; t += NR) {
-            micro_kernel<P, R, NR / 16>(queries[0], D / P::PER_WORD, &keys[size_t(t) * D / P::PER_WORD], D / P::PER_WORD, scores_tile);
-            for (int r = 0; r < R; r++) std::memcpy(&scores[r * padded + t], scores_tile[r], sizeof scores_tile[r]);
-        }
-        for (int r = 0; r < R; r++) denominator[r] = softmax(&scores[r * padded], &weights[r * padded], causal ? first + r + 1 : n_keys, padded_seen * P::PER_WORD);
-        micro_kernel<P, R, D / 16>(reinterpret_cast<const uint32_t *>(weights.data()), padded / P::PER_WORD, values.data(), padded_seen, weighted);
-        for (int r = 0; r < R; r++)
-            for (int c = 0; c < D / 16; c++) P::store(q + r * stride + 16 * c, weighted[r][c] / denominator[r]);
-    }
-    // exp(score − largest) of a position's `count` scores, then zeros up to `stop`; returns their sum, the softmax's denominator.
-    static float softmax(const float *row, Value *weight, int count, int stop) {
-        const float scale = 1.f / std::sqrt(float(D));
-        float high = row[0], sum = 0;
-#pragma omp simd reduction(max : high)
-        for (int t = 1; t < count; t++) high = row[t] > high ? row[t] : high;
-#pragma omp simd reduction(+ : sum)
-        for (int t = 0; t < count; t++) {
-            const float e = exp_fast((row[t] - high) * scale);
-            weight[t] = P::round(e);
-            sum += e;
-        }
-        std::fill(weight + count, weight + stop, Value(0));
-        return sum;
-    }
-
-    const int n_keys, padded;
-    AlignedVector<uint32_t> keys, values;
-    AlignedVector<float> scores;
-    AlignedVector<Value> weights;
+// A precision: the types of weights and of cached keys and values, the product of its linears and that of its attention.
+template <typename W, typename C, typename L, typename A> struct WindowPrecision {
+    typedef W Weight;
+    typedef C Cached;
+    typedef L Product;
+    typedef A Attention;
 };
 
 // The positions' state during a run, shared by all threads.
 template <typename S> struct WindowState {
     typedef typename S::Attention::Value Value;
-    AlignedVector<float> x;              // (T, C)
-    AlignedVector<uint32_t> acts;        // a product's activations as words, up to 4 C values a position
-    AlignedVector<Value> q, mlp_hidden;  // (T, C), then the attention's output; (T, 4 C)
-    AlignedVector<float> act_scales;     // a position's quantisation scale
-    AlignedVector<int32_t> act_sums;     // the sum of a position's quantised activations
+    AlignedVector<float> x;                           // (T, C)
+    AlignedVector<typename S::Product::Value> acts;   // a product's activations, up to 4 C a position
+    AlignedVector<Value> q, mlp_hidden;               // (T, C), then the attention's output; (T, 4 C)
+    AlignedVector<float> act_scales;                  // a position's quantisation scale
+    AlignedVector<int32_t> excesses;                  // what is subtracted from a position's sums
     WindowState(const float *from, int T, int C)
-        : x(from, from + size_t(T) * C), acts(size_t(T) * C), q(size_t(T) * C), mlp_hidden(size_t(T) * 4 * C), act_scales(T), act_sums(T) {}
+        : x(from, from + size_t(T) * C), acts(size_t(T) * 4 * C), q(size_t(T) * C), mlp_hidden(size_t(T) * 4 * C), act_scales(T), excesses(T) {}
 };
 
 // What one thread does.
 template <typename S> class WindowWorker {
     typedef typename S::Product P;
     typedef typename S::Attention A;
+    typedef typename S::Cached Cached;
     typedef typename A::Value Value;
-    static constexpr bool INT8_ACTS = P::PER_WORD == 4;  // activations are quantised to 8 bits, too
+    typedef typename P::Accum Accum;
+    static constexpr bool CONVERTS = !std::is_same_v<P, A>;  // whether a linear's activations are of another type than attention's
 
   public:
     WindowWorker(ThreadPool &pool, const Model &m, WindowState<S> &s, int T, int start, int row, bool causal, int first, int thread)
         : pool(pool), m(m), s(s), T(T), start(start), row(row), causal(causal), first(first), C(m.width), thread(thread),
-          panel(size_t(P::KC) * NR), normed(C) {}
+          panels(size_t(KC) * BLOCK_COLUMNS), floats(4 * C) {}
 
     void run() {
         for (int layer = 0; layer < m.n_layer; layer++) {
             const Layer &l = m.layers[layer];
             const int begin = layer == m.n_layer - 1 ? first : 0;  // the last layer runs only for the positions wanted
-            Value *keys = cached(m.keys, layer), *values = cached(m.values, layer);
+            Cached *keys = cached(m.keys, layer), *values = cached(m.values, layer);
             norm(l.norm1_weight, l.norm1_bias, 0);
-            linear(l.qkv, s.acts.data(), C, 0, C, begin, store_to(s.q.data(), C));
-            linear(l.qkv, s.acts.data(), C, C, C, 0, store_to(keys + int64_t(start) * C - C, C));
-            linear(l.qkv, s.acts.data(), C, 2 * C, C, 0, store_to(values + int64_t(start) * C - 2 * C, C));
+            linear(l.qkv, s.acts.data(), C, 0, C, begin, [&](int t, int o, const VecF32 *v) {
+                for (int c = 0; c < BLOCK_VECS; c++) A::store_floats(&s.q[size_t(t) * C + o + c * LANES], v[c]);
+            });
+            linear(l.qkv, s.acts.data(), C, C, C, 0, store_cached(keys - C));
+            linear(l.qkv, s.acts.data(), C, 2 * C, C, 0, store_cached(values - 2 * C));
             pool.barrier();
-            m.width / m.n_head == 64 ? attend<64>(keys, values, begin) : attend<32>(keys, values, begin);
+            C / m.n_head == 64 ? attend<64>(keys, values, begin) : attend<32>(keys, values, begin);
             pool.barrier();
             linear(l.attn_out, to_acts(s.q, C, begin), C, 0, C, begin, add_residual());
             pool.barrier();
             norm(l.norm2_weight, l.norm2_bias, begin);
-            linear(l.mlp_up, s.acts.data(), C, 0, 4 * C, begin, [&](int t, int o, VecF32 v[4]) {
-                float each[NR];
-                std::memcpy(each, v, sizeof each);
-                for (int i = 0; i < NR; i++) each[i] = gelu(each[i]);
-                for (int c = 0; c < 4; c++) A::store(&s.mlp_hidden[size_t(t) * 4 * C + o + 16 * c], load<VecF32>(each + 16 * c));
+            linear(l.mlp_up, s.acts.data(), C, 0, 4 * C, begin, [&](int t, int o, const VecF32 *v) {
+                for (int c = 0; c < BLOCK_VECS; c++) A::store_floats(&s.mlp_hidden[size_t(t) * 4 * C + o + c * LANES], gelu(v[c]));
             });
             pool.barrier();
             linear(l.mlp_down, to_acts(s.mlp_hidden, 4 * C, begin), 4 * C, 0, C, begin, add_residual());
@@ -122,21 +75,19 @@ template <typename S> class WindowWorker {
     }
 
   private:
-    Value *cached(void *all, int layer) const { return static_cast<Value *>(all) + layer * m.layer_stride + row * m.row_stride; }
+    Cached *cached(void *all, int layer) const { return static_cast<Cached *>(all) + layer * m.layer_stride + row * m.row_stride; }
 
-    // Epilogues: take NR outputs of a position t, from the o-th on.
-    auto store_to(Value *to, int64_t stride) {
-        return [=](int t, int o, VecF32 v[4]) {
-            for (int c = 0; c < 4; c++) A::store(to + t * stride + o + 16 * c, v[c]);
+    // Epilogues: take BLOCK_COLUMNS outputs of a position t, from the o-th on.
+    auto store_cached(Cached *to) {
+        typedef std::conditional_t<std::is_same_v<Cached, float>, Fp32, CachedBf16> K;
+        return [=, this](int t, int o, const VecF32 *v) {
+            for (int c = 0; c < BLOCK_VECS; c++) K::store_cached(to + int64_t(start + t) * C + o + c * LANES, v[c]);
         };
     }
     auto add_residual() {
-        return [this](int t, int o, VecF32 v[4]) {
-            for (int c = 0; c < 4; c++) {
-                float *to = &s.x[size_t(t) * C + o + 16 * c];
-                const VecF32 sum = load<VecF32>(to) + v[c];
-                std::memcpy(to, &sum, sizeof sum);
-            }
+        return [this](int t, int o, const VecF32 *v) {
+            float *to = &s.x[size_t(t) * C + o];
+            for (int c = 0; c < BLOCK_VECS; c++) store(to + c * LANES, load<VecF32>(to + c * LANES) + v[c]);
         };
     }
     Range my_rows(int begin) const {
@@ -146,81 +97,75 @@ template <typename S> class WindowWorker {
     void norm(const float *weight, const float *bias, int begin) {
         const Range r = my_rows(begin);
         for (int t = r.first; t < r.last; t++) {
-            layer_norm(s.x.data() + size_t(t) * C, weight, bias, normed.data(), C);
-            if constexpr (INT8_ACTS)
-                quantize_row(normed.data(), C, t);
-            else
-                for (int i = 0; i < C; i++) reinterpret_cast<Value *>(s.acts.data())[size_t(t) * C + i] = A::round(normed[i]);
+            layer_norm(&s.x[size_t(t) * C], weight, bias, floats.data(), C);
+            convert_row(C, t);
         }
         pool.barrier();
     }
-    // Return a product's activations for values (T, n): the values themselves, or quantised ones.
-    const uint32_t *to_acts(AlignedVector<Value> &from, int n, int begin) {
-        if constexpr (INT8_ACTS) {
+    // Return a product's activations for values (T, n): the values themselves, or converted ones.
+    const typename P::Value *to_acts(const AlignedVector<Value> &from, int n, int begin) {
+        if constexpr (!CONVERTS) {
+            return from.data();
+        } else {
             const Range r = my_rows(begin);
-            normed.resize(n);
             for (int t = r.first; t < r.last; t++) {
-                for (int i = 0; i < n; i += 16) {
-                    const VecF32 v = bf16_to_f32(load<VecU16>(&from[size_t(t) * n + i]));
-                    std::memcpy(&normed[i], &v, sizeof v);
-                }
-                quantize_row(normed.data(), n, t);
+                for (int i = 0; i < n; i += LANES) store(&floats[i], A::load_floats(&from[size_t(t) * n + i]));
+                convert_row(n, t);
             }
             pool.barrier();
             return s.acts.data();
-        } else {
-            return reinterpret_cast<const uint32_t *>(from.data());
         }
     }
-    void quantize_row(const float *x, int n, int t) {
-        float largest = 1e-20f;
-#pragma omp simd reduction(max : largest)
-        for (int i = 0; i < n; i++) largest = std::fabs(x[i]) > largest ? std::fabs(x[i]) : largest;
-        const float up = 127.f / largest;
-        int8_t *to = reinterpret_cast<int8_t *>(s.acts.data()) + size_t(t) * n;
-        int32_t sum = 0;
-#pragma omp simd reduction(+ : sum)
-        for (int i = 0; i < n; i++) {
-            const int32_t quantized = int32_t(std::nearbyint(x[i] * up));
-            to[i] = int8_t(quantized);
-            sum += quantized;
-        }
-        s.act_scales[t] = largest / 127.f;
-        s.act_sums[t] = sum;
+    void convert_row(int n, int t) {
+        typename P::Value *acts = &s.acts[size_t(t) * n];
+        s.act_scales[t] = P::convert_row(floats.data(), n, acts);
+        if constexpr (requires { P::find_excess(acts, n); }) s.excesses[t] = P::find_excess(acts, n);
     }
 
-    // Pass outputs first_output … + count of positions begin … T − 1 to `epilogue`. A depth above KC is split into partial sums, the bias in the first.
+    // Pass outputs first_output … + count of positions begin … T − 1 to `epilogue`, BLOCK_COLUMNS at a time. A depth above KC
+    // is split; the sums wait in between.
     template <typename Epilogue>
-    void linear(const Linear &linear, const uint32_t *acts, int n, int first_output, int count, int begin, Epilogue epilogue) {
-        const Range outputs = split_range(count, NR, thread, pool.n);
-        for (int o = first_output + outputs.first; o < first_output + outputs.last; o += NR)
-            for (int k = 0; k < n / P::PER_WORD; k += P::KC) {
-                const int depth = std::min(P::KC, n / P::PER_WORD - k);
-                pack_panel(panel.data(), depth, [&](int i, int word) { return S::load_words(linear.weight, int64_t(o + i) * n + (k + word) * P::PER_WORD); });
-                int t = begin;
-                for (; t + MR <= T; t += MR) tile<MR>(linear, acts + k, n / P::PER_WORD, depth, t, o, k == 0, epilogue);
-                for (; t < T; t++) tile<1>(linear, acts + k, n / P::PER_WORD, depth, t, o, k == 0, epilogue);
+    void linear(const Linear &linear, const typename P::Value *acts, int n, int first_output, int count, int begin, Epilogue epilogue) {
+        const typename S::Weight *weight = static_cast<const typename S::Weight *>(linear.weight);
+        const uint32_t *words = reinterpret_cast<const uint32_t *>(acts);
+        const int n_words = n / P::PER_WORD;
+        const Range outputs = split_range(count, BLOCK_COLUMNS, thread, pool.n);
+        if (n_words > KC) waiting.resize(size_t(T) * BLOCK_VECS);
+        for (int o = first_output + outputs.first; o < first_output + outputs.last; o += BLOCK_COLUMNS)
+            for (int k = 0; k < n_words; k += KC) {
+                const int depth = std::min(KC, n_words - k);
+                for (int p = 0; p < BLOCK_PANELS; p++)
+                    pack_panel(&panels[size_t(p) * NR * depth], depth, [&](int i, int word) {
+                        return P::load_words(weight + int64_t(o + p * NR + i) * n + (k + word) * P::PER_WORD);
+                    });
+                for_tiles(begin, T, [&]<int R>(int t) {
+                    Accum sums[BLOCK_PANELS][R * PANEL_VECS] = {};
+                    if (k) std::memcpy(sums, &waiting[size_t(t) * BLOCK_VECS], sizeof sums);
+                    for (int p = 0; p < BLOCK_PANELS; p++)
+                        micro_kernel<P, R, PANEL_VECS>(words + int64_t(t) * n_words + k, n_words, &panels[size_t(p) * NR * depth], depth, sums[p]);
+                    if (k + depth < n_words)
+                        std::memcpy(&waiting[size_t(t) * BLOCK_VECS], sums, sizeof sums);
+                    else
+                        for (int r = 0; r < R; r++) finish(linear, sums[0] + r * PANEL_VECS, R * PANEL_VECS, t + r, o, epilogue);
+                });
             }
     }
-    template <int R, typename Epilogue>
-    void tile(const Linear &linear, const uint32_t *acts, int64_t stride, int depth, int t, int o, bool add_bias, Epilogue &epilogue) {
-        typename P::Accum sums[R][4];
-        micro_kernel<P, R, 4>(acts + t * stride, stride, panel.data(), depth, sums);
-        for (int r = 0; r < R; r++) {
-            VecF32 out[4];
-            for (int c = 0; c < 4; c++) {
-                if constexpr (INT8_ACTS)
-                    out[c] = __builtin_convertvector(sums[r][c] - 128 * s.act_sums[t + r], VecF32) * s.act_scales[t + r];
-                else
-                    out[c] = sums[r][c];
-                if (linear.scale) out[c] *= load<VecF32>(linear.scale + o + 16 * c);
-                if (linear.bias && add_bias) out[c] += load<VecF32>(linear.bias + o + 16 * c);
-            }
-            epilogue(t + r, o, out);
+    // Give a row's sums, whose panels lie `stride` vectors apart, to the epilogue.
+    template <typename Epilogue> void finish(const Linear &linear, const Accum *sums, int stride, int t, int o, Epilogue &epilogue) {
+        VecF32 out[BLOCK_VECS];
+        for (int c = 0; c < BLOCK_VECS; c++) {
+            const Accum sum = sums[c / PANEL_VECS * stride + c % PANEL_VECS];
+            if constexpr (std::is_same_v<Accum, VecI32>)
+                out[c] = __builtin_convertvector(sum - s.excesses[t], VecF32) * s.act_scales[t];
+            else
+                out[c] = sum;
+            if (linear.scale) out[c] *= load<VecF32>(linear.scale + o + c * LANES);
+            if (linear.bias) out[c] += load<VecF32>(linear.bias + o + c * LANES);
         }
+        epilogue(t, o, out);
     }
-    template <int D> void attend(const Value *keys, const Value *values, int begin) {
-        WindowAttention<A, D> head(start + T);
+    template <int D> void attend(const Cached *keys, const Cached *values, int begin) {
+        WindowAttention<A, Cached, D> head(start + T);
         const Range heads = split_range(m.n_head, 1, thread, pool.n);
         // WindowAttention counts positions from the row's beginning, q from the window's.
         for (int h = heads.first; h < heads.last; h++)
@@ -233,16 +178,15 @@ template <typename S> class WindowWorker {
     const int T, start, row;
     const bool causal;
     const int first, C, thread;
-    AlignedVector<uint32_t> panel;
-    AlignedVector<float> normed;
+    AlignedVector<uint32_t> panels;
+    AlignedVector<float> floats;
+    AlignedVector<Accum> waiting;  // sums of a split depth, (T, BLOCK_COLUMNS)
 };
 
 template <typename S>
-void window_run(ThreadPool &pool, const Model &m, int T, int start, int row, bool causal, int first, const float *x, float *hidden) {
+void run_window(ThreadPool &pool, const Model &m, int T, int start, int row, bool causal, int first, const float *x, float *hidden) {
     WindowState<S> state(x, T, m.width);
     pool.run([&](int thread) { WindowWorker<S>(pool, m, state, T, start, row, causal, first, thread).run(); });
     for (int t = first; t < T; t++)
-        layer_norm(state.x.data() + size_t(t) * m.width, m.norm_weight, m.norm_bias, hidden + size_t(t - first) * m.width, m.width);
+        layer_norm(&state.x[size_t(t) * m.width], m.norm_weight, m.norm_bias, hidden + size_t(t - first) * m.width, m.width);
 }
-
-#endif
