@@ -33,7 +33,7 @@ def add_parser(commands: Commands) -> None:
 def run_gateway(options: argparse.Namespace) -> None:
     """Serve until interrupted."""
     try:
-        from bark_core.gateway.serve import open_socket, serve
+        from bark_core.gateway.serve import build_server, open_socket, serve
     except ModuleNotFoundError as error:
         raise BarkError(f"The gateway needs the package {error.name}; pip install 'bark-core[gateway]'.") from error
     from bark_core.gateway.local import start_cog
@@ -57,7 +57,7 @@ def run_gateway(options: argparse.Namespace) -> None:
         if not urls and replicate is None:
             say(f"starting a Cog server with the model {options.model} …")
             urls = (stack.enter_context(start_cog(options.model)),)
-        serve(settings, listener, urls, replicate)
+        serve(build_server(settings, urls, replicate), listener)
 
 
 def _check(options: argparse.Namespace) -> None:

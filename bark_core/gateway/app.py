@@ -138,7 +138,7 @@ class _Gateway:
         id = request.path_params.get("id") or fields.get("id") or f"gateway-{secrets.token_hex(16)}"
         if not isinstance(id, str) or not ID.fullmatch(id):
             raise Fault(400, "The prediction's id must be 1 to 64 letters, digits, - or _.", "id")
-        if not isinstance(fields.get("input", {}), dict):
+        if not isinstance(fields.get("input", {}), dict) and not self._dispatch.knows(id):
             detail = [{"loc": ["body", "input"], "msg": "must be an object", "type": "value_error"}]
             return JSONResponse({"detail": detail}, 422)
         headers = {name: value for name, value in request.headers.items() if name in _FORWARDED}

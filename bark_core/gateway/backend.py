@@ -22,7 +22,7 @@ MAX_ANSWER_BYTES = 2**30
 CONNECT_TIMEOUT_S = 5.0
 
 _STREAM_WORDS = {"text/event-stream"}
-_INVALID = {"InvalidInput", "ValueError", "TypeError"}
+_INVALID = {"InvalidInput", "ValueError"}
 _ERROR = re.compile(r"(?:Prediction failed: )*(?:Generator iteration error: )?(?:(?:\w+\.)*(?P<kind>[A-Z]\w+): )?(?P<message>.*)", re.DOTALL)
 
 
@@ -168,7 +168,12 @@ def explain_failure(error: Any) -> Fault:
     if found is None or not found["message"]:
         return Fault(500, "The prediction failed without a reason.", code="prediction_failed")
     is_invalid = found["kind"] in _INVALID
-    return Fault(400 if is_invalid else 500, found["message"], code="invalid_input" if is_invalid else "prediction_failed")
+    return Fault(400 if is_invalid else 500, end_sentence(found["message"]), code="invalid_input" if is_invalid else "prediction_failed")
+
+
+def end_sentence(text: str) -> str:
+    """Return what somebody else says with a full stop, where it has none."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def explain_refusal(answer: Any, names: Mapping[str, str]) -> Fault:
@@ -178,4 +183,5 @@ def explain_refusal(answer: Any, names: Mapping[str, str]) -> Fault:
     location, message = first.get("loc"), first.get("msg") or detail
     name = location[-1] if isinstance(location, list) and location else None
     param = names.get(name, name) if isinstance(name, str) else None
-    return Fault(400, f"The model refuses {param or 'the input'}: {str(message or 'it gave no reason')[:500]}.", param, "invalid_input")
+    reason = end_sentence(str(message or "it gave no reason")[:500])
+    return Fault(400, f"The model refuses {param or 'the input'}: {reason}", param, "invalid_input")

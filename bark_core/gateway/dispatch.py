@@ -93,6 +93,10 @@ class Dispatch:
                     turn.was_lost = True
                     lost = self._lose(lost, turn.backend, error, is_begun=n_events > 0)
 
+    def knows(self, id: str) -> bool:
+        """Tell whether a prediction of Cog's own interface of this name waits, runs or ran a while ago."""
+        return id in self._places or id in self._homes
+
     async def relay(self, id: str, body: bytes, headers: Mapping[str, str], answer: Callable[[Relay], Awaitable[None]]) -> None:
         """Hand on a PUT of /predictions/ID when its turn comes, and let `answer` send what comes back. Raises: Fault.
 
@@ -114,15 +118,17 @@ class Dispatch:
             while True:
                 self._places[id] = place
                 async with self._line.turn(number, lost) as turn:
-                    del self._places[id]
+                    self._places.pop(id, None)
+                    self._remember(id, turn.backend)
                     try:
                         async with turn.backend.relay(id, body, headers) as relay:
                             place.is_begun = True
-                            self._remember(id, turn.backend)
                             return await answer(relay)
                     except Busy:
+                        self._homes.pop(id, None)
                         turn.was_refused = True
                     except Unreachable as error:
+                        self._homes.pop(id, None)
                         turn.was_lost = True
                         lost = self._lose(lost, turn.backend, error, place.is_begun)
         except asyncio.CancelledError:

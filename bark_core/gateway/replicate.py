@@ -16,6 +16,7 @@ from bark_core.gateway.backend import (
     Done,
     Relay,
     decode_data_url,
+    end_sentence,
     read_bounded,
     read_json,
     read_outcome,
@@ -193,7 +194,7 @@ class Replicate:
         answer = await asyncio.to_thread(read_json, data)
         if status < 400:
             return answer
-        detail = str(answer.get("detail") or answer.get("title") or "it gave no reason")[:500]
+        detail = end_sentence(str(answer.get("detail") or answer.get("title") or "it gave no reason")[:500])
         if status == 422:
             raise Fault(400, f"The model refuses the input: {detail}", code="invalid_input")
         reason = "the token in REPLICATE_API_TOKEN" if status == 401 else f"the request for {self.name}"

@@ -40,20 +40,21 @@ def open_socket(host: str, port: int) -> socket.socket:
         raise BarkError(f"The gateway cannot listen on {host}:{port}: {reason}. Give another --host or --port.") from error
 
 
-def serve(settings: Settings, listener: socket.socket, urls: Sequence[str], replicate: tuple[str, str | None] | None = None, api: str = API) -> None:
-    """Serve until interrupted or terminated. Prints where it listens, on standard output, once it can take a request.
-
-    `urls`: Cog servers. `replicate`: a model on Replicate instead, and the token for it. Raises: InvalidInput for what cannot be one.
-    """
+def serve(server: uvicorn.Server, listener: socket.socket) -> None:
+    """Serve until interrupted or terminated. Prints where it listens, on standard output, once it can take a request."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="bark: %(message)s")
     for name in ("uvicorn", "uvicorn.error", "httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)
     # What uvicorn does with a signal once it has ended in order: raise it again, which is to end this process in order, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    asyncio.run(_serve(settings, listener, urls, replicate, api))
+    asyncio.run(_serve(server, listener))
 
 
-async def _serve(settings: Settings, listener: socket.socket, urls: Sequence[str], replicate: tuple[str, str | None] | None, api: str) -> None:
+def build_server(settings: Settings, urls: Sequence[str], replicate: tuple[str, str | None] | None = None, api: str = API) -> uvicorn.Server:
+    """Return the server, which has not begun yet. `urls`: Cog servers. `replicate`: a model on Replicate, and the token for it.
+
+    Raises: InvalidInput for what cannot be one.
+    """
     backends: list[Backend] = [Cog(url) for url in urls]
     if replicate is not None:
         backends.append(Replicate(*replicate, api))
@@ -68,7 +69,10 @@ async def _serve(settings: Settings, listener: socket.socket, urls: Sequence[str
         limit_concurrency=MAX_CONNECTIONS,
         timeout_graceful_shutdown=STOP_TIMEOUT_S,
     )
-    server = uvicorn.Server(config)
+    return uvicorn.Server(config)
+
+
+async def _serve(server: uvicorn.Server, listener: socket.socket) -> None:
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started and not serving.done():
         await asyncio.sleep(0.02)
