@@ -125,12 +125,19 @@ class Cog:
                 self._cancel_soon(id)
         try:
             if response.status_code == 409:
+                await self._check_alive()
                 raise Busy
             if response.status_code == 503:
                 raise Unreachable(f"The backend {self.name} is starting, or its setup failed. Try again in some seconds.")
             yield response
         finally:
             await response.aclose()
+
+    async def _check_alive(self) -> None:
+        """Raise Unreachable where the server's worker has ended: its places stay taken for ever, and it says that it is at capacity."""
+        state = str((await self.read_health()).get("status"))
+        if state not in ("READY", "BUSY"):
+            raise Unreachable(f"The backend {self.name} cannot make predictions any more: it says {state[:40]}. Start it again.")
 
     async def _read_json(self, response: httpx.Response) -> dict[str, Any]:
         try:
