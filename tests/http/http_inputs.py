@@ -30,8 +30,8 @@ SILENT_WAV = encode_wav(np.zeros(2400, dtype=np.float32), 24_000)
 
 # Inputs that the schema refuses, each with the name and the reason that the answer gives.
 MALFORMED: dict[str, tuple[dict[str, Any], str]] = {
-    "text of 10001 characters": ({"prompt": "a" * 10_001}, "longer than 10000 characters"),
-    "older name, 10001 characters": ({"text_prompt": "a" * 10_001}, "longer than 10000 characters"),
+    "text of 50001 characters": ({"prompt": "a" * 50_001}, "longer than 50000 characters"),
+    "older name, 50001 characters": ({"text_prompt": "a" * 50_001}, "longer than 50000 characters"),
     "text that is a number": ({"prompt": 3}, "3 is not of type \"string\""),
     "unknown voice": ({"history_prompt": "v2/en_speaker_10"}, "is not one of"),
     "empty voice": ({"history_prompt": ""}, "is not one of"),
@@ -58,7 +58,7 @@ UNUSABLE: dict[str, tuple[dict[str, Any], str]] = {
     "blank text": ({"prompt": " \n\t "}, "The text is empty; give at least one word to speak."),
     "empty older name": ({"text_prompt": ""}, "The text is empty; give at least one word to speak."),
     "unknown words": ({"prompt": "Привет, мир!"}, "The model's tokenizer knows no word of the text ('Привет', 'мир'); give words in letters"),
-    "long text": ({"prompt": "no " * 300}, "fit in one utterance. Shorten it or split it into sentences"),
+    "long word": ({"prompt": "a" * 10_001}, "of 10001 characters, which is too long to be spoken at once; put spaces into it"),
     "voice of another model": ({"history_prompt": "v2/en_speaker_6"}, "is one of Suno's presets, which the model demo does not have"),
     "path on this machine": ({"custom_history_prompt": "/etc/passwd"}, "custom_history_prompt was '/etc/passwd'; it must be an uploaded file"),
     "file: URL": ({"custom_history_prompt": "file:///etc/passwd"}, "it must be an uploaded file"),
