@@ -64,7 +64,7 @@ class Fields {
     this.files = new Map(); // name → { blob, label }
     this.all = readSchema(schema);
     this.voices = voices; // [{ id, language }] of the voices that the server has, or none known
-    const isMain = ({ widget, ...entry }) => widget === "text" || widget === "file" || (widget === "choice" && entry.enum.length > MANY_CHOICES);
+    const isMain = ({ widget, nullable, ...entry }) => (widget === "text" && !nullable) || widget === "file" || entry.enum?.length > MANY_CHOICES;
     for (const [id, wanted] of [["main-fields", true], ["more-fields", false]]) {
       const fields = this.all.filter((field) => isMain(field) === wanted);
       document.getElementById(id).replaceChildren(...fields.map((field) => this.build(field)));
@@ -87,7 +87,7 @@ class Fields {
   }
 
   text(field) {
-    return [make("textarea", { ...field.common, rows: 5, required: field.isRequired }, field.default ?? "")];
+    return [make("textarea", { ...field.common, rows: field.nullable ? 2 : 5, required: field.isRequired }, field.default ?? "")];
   }
 
   line(field) {
@@ -116,7 +116,8 @@ class Fields {
     const entries = known.length ? known : field.enum.map((id) => ({ id }));
     const groups = Map.groupBy(entries, languageOf);
     const list = make("select", field.common);
-    const fill = (names) => list.replaceChildren(...(field.isRequired ? [] : [make("option", { value: "" }, "left out")]), ...names.map(({ id }) => make("option", { value: id }, String(id))));
+    const mayBeLeftOut = field.nullable || (field.default === undefined && !field.isRequired);
+    const fill = (names) => list.replaceChildren(...(mayBeLeftOut ? [make("option", { value: "" }, "left out")] : []), ...names.map(({ id }) => make("option", { value: id }, String(id))));
     fill(entries);
     list.value = field.default ?? "";
     if (field.enum.length <= MANY_CHOICES || groups.size < 2) return [list];
@@ -172,10 +173,10 @@ class Fields {
     return values;
   }
 
-  /** Put values into the form; what they leave out is emptied. */
+  /** Put values into the form; what they leave out is as at the beginning. */
   write(values) {
     for (const field of this.all) {
-      const value = values[field.name];
+      const value = values[field.name] ?? field.default;
       if (field.widget === "file") this.setFile(field, value instanceof Blob ? value : null, value?.name ?? "the voice of that prediction");
       else if (field.widget === "flag") field.control.checked = value === true;
       else {

@@ -4,7 +4,7 @@
 const MAX_ITEMS = 50;
 const MAX_BYTES = 200e6;
 
-/** The kept items, each { id, when, inputs, blob, seconds, peaks, seed }. Where the browser keeps nothing, they last until the page is closed. */
+/** The kept items, each { id, when, inputs, blob, isVoice, seconds, peaks, seed, notes }. Where the browser keeps nothing, they last until the page is closed. */
 class Outputs {
   static async open() {
     const outputs = new Outputs();

@@ -16,6 +16,7 @@ const SUFFIXES = { "audio/mpeg": "mp3", "audio/ogg": "ogg", "audio/flac": "flac"
 
 const $ = (id) => document.getElementById(id);
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const newId = () => `${Date.now().toString(36)}-${Math.random().toString(36).slice(2, 10)}`; // in the order of time
 const isFile = location.protocol === "file:";
 
 let server = localStorage.getItem("bark-server") ?? (isFile ? "http://127.0.0.1:8000" : location.origin);
@@ -126,7 +127,7 @@ async function speak(event) {
     if (!(error instanceof FieldFault)) throw error;
     return refuse([{ loc: [error.name], msg: error.message }]);
   }
-  running = { id: `page-${Date.now().toString(36)}-${Math.random().toString(36).slice(2, 10)}`, isCancelled: false, controller: new AbortController() };
+  running = { id: `page-${newId()}`, isCancelled: false, controller: new AbortController() };
   showRunning(true);
   try {
     const answer = await predict(inputs);
@@ -189,13 +190,16 @@ function readAsUrl(blob) {
 
 /** Keep what a prediction gave, show its card and play it. */
 async function keep(inputs, { output, metrics, logs }) {
-  const url = [output].flat().at(-1);
-  if (!url) return showFault("The prediction succeeded and gave no file.");
-  const blob = await (await fetch(url)).blob();
-  const sound = await readSound(blob).catch(() => null);
-  if (!sound) showFault("This browser cannot read what was spoken; download it to hear it elsewhere.");
+  const pieces = await Promise.all([output ?? []].flat().map(async (url) => (await fetch(url)).blob()));
+  if (!pieces.length) return showFault("The prediction succeeded and gave no file.");
+  const samples = await decode(pieces).catch(() => null);
+  if (!samples) showFault("This browser cannot read what was spoken; download it to hear it elsewhere.");
+  const blob = samples && pieces.length > 1 ? encodeWav(samples) : pieces.at(-1); // pieces: of a model that streams
+  const sound = samples ? measure(samples) : { seconds: metrics?.audio_seconds ?? 1, peaks: new Float32Array(N_BARS) };
+  const notes = logs?.match(/^Note: .*$/gm)?.map((line) => line.slice(6)) ?? [];
   const seed = metrics?.seed ?? /^Seed: (\d+)$/m.exec(logs)?.[1];
-  const item = { id: `${Date.now()}-${running.id}`, when: Date.now(), inputs, blob, ...(sound ?? { seconds: metrics?.audio_seconds ?? 1, peaks: new Float32Array(N_BARS) }), seed };
+  const isVoice = pieces.length === 1 && /wav/.test(blob.type); // other files do not carry what they were made of
+  const item = { id: newId(), when: Date.now(), inputs, blob, isVoice, ...sound, seed, notes };
   const gone = await outputs.add(item).catch(() => showFault("This browser has no room to keep it; download what you need. It stays here until the page is closed.") ?? []);
   gone.forEach(({ id }) => dropCard(id));
   showCards();
@@ -244,19 +248,20 @@ const cards = new Map(); // id → element, with its player
 
 function showCards() {
   for (const item of outputs.items) if (!cards.has(item.id)) $("history").prepend(makeCard(item));
-  cards.forEach((card) => (card.querySelector(".reuse").hidden = !fields?.voiceField));
+  outputs.items.forEach(({ id, isVoice }) => (cards.get(id).querySelector(".reuse").hidden = !isVoice || !fields?.voiceField));
   $("empty").hidden = outputs.items.length > 0;
   $("clear").hidden = outputs.items.length < 2;
 }
 
 function makeCard(item) {
   const card = $("card").content.cloneNode(true).firstElementChild;
-  const { inputs, seed, seconds, blob, when } = item;
+  const { inputs, seed, seconds, blob, when, notes = [] } = item;
   const text = inputs.prompt ?? Object.values(inputs).find((value) => typeof value === "string") ?? "";
   const voice = Object.values(inputs).find((value) => value instanceof Blob) ? "a voice of your own" : inputs.history_prompt;
   const facts = [voice, seed !== undefined && `seed ${seed}`, `${seconds.toFixed(1)} s`, new Date(when).toLocaleString([], { dateStyle: "medium", timeStyle: "short" })];
   card.querySelector(".said").textContent = text;
   card.querySelector(".facts").textContent = facts.filter(Boolean).join(" · ");
+  card.querySelector(".facts").after(...notes.map((note) => make("p", { class: "note" }, note)));
   card.player = new Player(card, blob, item);
   const name = `${text.toLowerCase().match(/[\p{L}\p{N}]+/gu)?.slice(0, 5).join("-").slice(0, 60) ?? "bark"}${seed === undefined ? "" : `-${seed}`}.${SUFFIXES[blob.type] ?? "wav"}`;
   Object.assign(card.querySelector(".download"), { href: card.player.url, download: name });

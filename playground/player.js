@@ -2,18 +2,34 @@
 "use strict";
 
 const N_BARS = 160;
+const RATE_HZ = 24000;
 
-/** Return the seconds of a sound file and the loudest sample of each of N_BARS parts, 0 … 1. Throws where the browser cannot decode it. */
-async function readSound(blob) {
-  const context = new OfflineAudioContext(1, 1, 24000);
-  const sound = await context.decodeAudioData(await blob.arrayBuffer());
-  const samples = sound.getChannelData(0);
+/** Return the samples of sound files, one after the other, at 24 kHz. Throws where the browser cannot decode them. */
+async function decode(blobs) {
+  const context = new OfflineAudioContext(1, 1, RATE_HZ);
+  const pieces = await Promise.all(blobs.map(async (blob) => (await context.decodeAudioData(await blob.arrayBuffer())).getChannelData(0)));
+  const samples = new Float32Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
+  pieces.reduce((at, piece) => (samples.set(piece, at), at + piece.length), 0);
+  return samples;
+}
+
+/** Return the seconds of samples and the loudest of each of N_BARS parts, 0 … 1. */
+function measure(samples) {
   const peaks = new Float32Array(N_BARS);
   samples.forEach((sample, index) => {
     const bar = Math.floor((index * N_BARS) / samples.length);
     peaks[bar] = Math.max(peaks[bar], Math.abs(sample));
   });
-  return { seconds: sound.duration, peaks };
+  return { seconds: samples.length / RATE_HZ, peaks };
+}
+
+/** Return samples as a WAV file of 16 bits. */
+function encodeWav(samples) {
+  const head = new DataView(new ArrayBuffer(44));
+  [..."RIFF____WAVEfmt ____________________data"].forEach((letter, at) => head.setUint8(at, letter.charCodeAt(0)));
+  [[4, 36 + 2 * samples.length], [16, 16], [24, RATE_HZ], [28, 2 * RATE_HZ], [40, 2 * samples.length]].forEach(([at, number]) => head.setUint32(at, number, true));
+  [[20, 1], [22, 1], [32, 2], [34, 16]].forEach(([at, number]) => head.setUint16(at, number, true));
+  return new Blob([head, Int16Array.from(samples, (each) => Math.round(Math.max(-1, Math.min(1, each)) * 32767))], { type: "audio/wav" });
 }
 
 /** Return "1.2 / 7.5 s", or "1:02 / 3:20" where a minute is passed. */

@@ -34,6 +34,11 @@ def expected_wav(server: Server, **inputs: Any) -> bytes:
     return base64.b64decode(answer.body["output"].partition(",")[2])
 
 
+def read_samples(data: bytes) -> np.ndarray:
+    with wave.open(io.BytesIO(data)) as file:
+        return np.frombuffer(file.readframes(file.getnframes()), dtype=np.int16)
+
+
 def start_lengthy(page: Browser) -> None:
     """Begin a prediction that takes seconds, and wait until the server has it."""
     page.run("document.querySelector('#more').open = true")
@@ -89,8 +94,7 @@ def test_waveform_is_drawn_from_the_samples(page: Browser) -> None:
     picture = np.asarray(image.open(io.BytesIO(page.picture(".wave canvas"))).convert("RGB")).astype(int)
     inked = np.abs(picture - picture[0, 0]).sum(axis=2) > 60
     heights = inked.sum(axis=0)
-    with wave.open(io.BytesIO(read_wav(page))) as file:
-        samples = np.frombuffer(file.readframes(file.getnframes()), dtype=np.int16)
+    samples = read_samples(read_wav(page))
     # What is drawn in a twentieth of the width is as high as what is said there is loud.
     drawn = [part.max() for part in np.array_split(heights, 20)]
     loud = [np.abs(part).max() for part in np.array_split(samples.astype(float), 20)]
@@ -179,6 +183,32 @@ def test_an_output_becomes_the_next_voice(page: Browser, server: Server) -> None
     assert "a voice of your own" in page.text(".card .facts")
     page.click(".file .plain")
     assert page.run("return Object.keys(fields.read())").count("custom_history_prompt") == 0
+
+
+def test_other_formats_play_and_are_no_voice(page: Browser, server: Server) -> None:
+    page.run("fields.write({ prompt: arguments[0], seed: 7, output_format: 'mp3', sample_rate: 48000, speed: 1.5 })", TEXT)
+    page.click("#speak")
+    page.wait(lambda: page.count(".card"), "the card")
+    assert read_wav(page) == expected_wav(server, prompt=TEXT, seed=7, output_format="mp3", sample_rate=48000, speed=1.5)
+    assert page.find(".download").get_attribute("download").endswith("-7.mp3")
+    assert page.run("return Math.max(...outputs.items[0].peaks)") > 0.05
+    assert not page.is_shown(".reuse")
+
+
+def test_notes_are_shown(page: Browser) -> None:
+    page.speak("It is 20°C.", seed="7")
+    assert "20°C" in page.text(".card .note")
+
+
+def test_pieces_of_a_model_that_streams_are_joined(page: Browser, root: Path, tmp_path: Path) -> None:
+    text = f"{TEXT} The train leaves at nine, and nobody wants to miss it. We shall see the sea before noon, and walk home along the river in the evening."
+    with Server({"BARK_MODEL": "demo", "PYTHONPATH": str(root)}, root / "predictors" / "streaming.py", tmp_path) as streaming, serve(streaming.url) as url:
+        page.open(url)
+        page.speak(text, seed="7")
+        pieces = [base64.b64decode(each.partition(",")[2]) for each in streaming.predict(prompt=text, seed=7).body["output"]]
+        assert len(pieces) > 1
+        assert read_samples(read_wav(page)).tolist() == np.concatenate([read_samples(piece) for piece in pieces]).tolist()
+        page.run("indexedDB.deleteDatabase('bark')")
 
 
 def test_same_settings_make_the_same_again(page: Browser) -> None:
