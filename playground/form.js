@@ -181,7 +181,7 @@ class Fields {
       else if (field.widget === "flag") field.control.checked = value === true;
       else {
         field.showAll?.();
-        field.control.value = typeof value === "object" ? JSON.stringify(value) : (value ?? "");
+        field.control.value = value instanceof Object ? JSON.stringify(value) : (value ?? "");
         if (field.slider) field.slider.value = field.control.value;
       }
     }

@@ -60,11 +60,13 @@ def test_form_is_the_schemas(page: Browser, server: Server) -> None:
             assert given == str(entry.get(key, "")), name
         assert attributes[2] == str(entry.get("default") or ""), name
         assert page.text(f"#help-{name}") == entry["description"]
-    names = schemas["history_prompt"]["enum"]
+
+
+def test_voices_are_found_by_language(page: Browser, server: Server) -> None:
+    schema = server.request("GET", "/openapi.json").body  # all of its voices, as where no gateway tells which the model has
+    page.run("fields = new Fields(arguments[0], [], saveDraft)", schema)
+    names = schema["components"]["schemas"]["history_prompt"]["enum"]
     assert page.run("return [...$('field-history_prompt').options].map((each) => each.value)") == ["", *names]
-
-
-def test_voices_are_found_by_language(page: Browser) -> None:
     page.run("const list = document.querySelector('.choice select'); list.value = 'German'; list.dispatchEvent(new Event('change'))")
     options = page.run("return [...$('field-history_prompt').options].slice(1).map((each) => each.value)")
     assert options[0] == "v2/de_speaker_0"
@@ -78,10 +80,11 @@ def test_speaks_what_the_server_speaks_and_plays_it(page: Browser, server: Serve
     assert page.text(".card .said") == TEXT
     assert "seed 7" in page.text(".card .facts")
     assert page.find(".card .download").get_attribute("download") == "good-morning-it-is-a-7.wav"
-    page.wait(lambda: page.run("return Number(document.querySelector('.wave').ariaValueNow) > 0.2"), "it to play")
-    assert page.find(".play").get_attribute("aria-label") == "Pause"
-    page.click(".play")
-    assert page.find(".play").get_attribute("aria-label") == "Play"
+    page.wait(lambda: page.run("return Number(document.querySelector('.wave').ariaValueNow) > 0.2"), "it to play by itself")
+    page.run("const { audio } = document.querySelector('.card').player; audio.loop = true; audio.pause()")
+    for expected in ("Pause", "Play"):
+        page.click(".play")
+        page.wait(lambda label=expected: page.find(".play").get_attribute("aria-label") == label, expected)
     assert page.run("return $('announce').textContent").startswith("Spoken: ")
 
 
@@ -201,7 +204,7 @@ def test_notes_are_shown(page: Browser) -> None:
 
 
 def test_pieces_of_a_model_that_streams_are_joined(page: Browser, root: Path, tmp_path: Path) -> None:
-    text = f"{TEXT} The train leaves at nine, and nobody wants to miss it. We shall see the sea before noon, and walk home along the river in the evening."
+    text = f"{TEXT} The train leaves at nine, and nobody wants to miss it. We shall see the sea before noon. " * 2
     with Server({"BARK_MODEL": "demo", "PYTHONPATH": str(root)}, root / "predictors" / "streaming.py", tmp_path) as streaming, serve(streaming.url) as url:
         page.open(url)
         page.speak(text, seed="7")
@@ -245,7 +248,7 @@ def test_refusals_are_the_servers_sentences(page: Browser) -> None:
     assert not page.is_shown("#fault-text_temp")
     page.speak(TEXT, seed="1e")
     assert "number" in page.text("#fault-seed").lower()
-    page.run("fields.write({ prompt: arguments[0], history_prompt: 'v2/en_speaker_6' })", TEXT)
+    page.run("fields.write({ prompt: arguments[0], voices: '{\"ANNA\": \"v2/en_speaker_6\"}' })", "ANNA: Hello.")
     page.click("#speak")
     page.wait(lambda: "which the model demo does not have" in page.text("#fault"), "the model's refusal")
     assert page.count(".card") == 0
@@ -280,14 +283,39 @@ def test_a_server_that_still_starts_is_waited_for(page: Browser) -> None:
         late.stop()
 
 
-def test_opened_from_a_file_it_asks_for_the_servers_address(page: Browser, server: Server) -> None:
+def test_opened_from_a_file_it_asks_for_the_servers_address(page: Browser, server: Server, address: str) -> None:
     page.chrome.get(PAGE.joinpath("index.html").as_uri())
     page.wait(lambda: page.is_shown("#address"), "the field")
-    page.fill("#address", server.url)
+    page.fill("#address", address)
     page.press("\n")
-    page.wait(lambda: "does not answer" in page.text("#state"), "the state: a Cog server does not talk to pages from elsewhere")
-    assert page.find("#address").get_attribute("value") == server.url
+    page.wait(lambda: "does not answer" in page.text("#state"), "the state: this gateway does not talk to pages from elsewhere")
+    assert page.find("#address").get_attribute("value") == address
+    with serve(server.url, 0, "--allow-origin", "null") as open_address:
+        page.fill("#address", open_address)
+        page.press("\n")
+        page.wait(lambda: page.is_shown("#form"), "the form")
+        page.speak(TEXT, seed="7")
+        assert page.count(".card") == 1
+        page.run("localStorage.clear(); indexedDB.deleteDatabase('bark')")
     assert all("CORS" in line for line in page.errors())
+
+
+def test_a_gateways_key_is_asked_for(page: Browser, server: Server) -> None:
+    with serve(server.url, 0, "--api-key", "secret-key") as url:
+        page.chrome.get(url)
+        page.wait(lambda: page.is_shown("#key"), "the field")
+        assert page.text("#state") == "The server asks for a key"
+        page.fill("#key", "secret-key")
+        page.press("\n")
+        page.wait(lambda: page.is_shown("#form"), "the form")
+        page.speak(TEXT, seed="7")
+        assert page.count(".card") == 1
+        assert not page.is_shown("#connection")
+        page.run("sessionStorage.clear(); indexedDB.deleteDatabase('bark')")
+
+
+def test_a_gateway_names_the_voices_that_the_model_has(page: Browser) -> None:
+    assert page.run("return [...$('field-history_prompt').options].map((each) => each.value)") == ["", "demo_speaker_0", "demo_speaker_1"]
 
 
 def test_pages_files_are_small_and_name_no_other_host() -> None:
