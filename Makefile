@@ -2,6 +2,7 @@
 # make test    everything that is tested; `make quick` leaves the slow tests out
 # make lint    ruff and pyright
 # make serve   the server itself, on PORT, with MODEL
+# make gateway a page and the OpenAI speech API on port 8000, with a server and MODEL of its own behind them
 # make weights the checkpoint MODEL, fetched into weights/, for an image that has it
 #
 # TORCH_INDEX names a package index to take torch from, where the usual one has not the build you want: a CPU build for one.
@@ -25,7 +26,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo serve test quick lint weights schema clean
+.PHONY: demo serve gateway test quick lint weights schema clean
 
 demo: $(VENV)/.serve
 	@echo "Starting the Cog server with the model $(MODEL) …"
@@ -38,6 +39,9 @@ demo: $(VENV)/.serve
 serve: $(VENV)/.serve schema
 	PATH="$(abspath $(BIN)):$$PATH" BARK_MODEL="$(MODEL)" MALLOC_ARENA_MAX=2 PORT="$(PORT)" LOG_FORMAT=console \
 		COG_PREDICT_TYPE_STUB=predict.py:Predictor $(BIN)/python -m cog.server.http --host 127.0.0.1
+
+gateway: $(VENV)/.serve
+	$(BIN)/python -m bark_core gateway --model "$(MODEL)"
 
 test: $(VENV)/.dev
 	$(PYTEST)
@@ -61,7 +65,7 @@ $(VENV)/.serve: pyproject.toml
 	@echo "Making $(VENV) and installing into it; torch is large, so this takes minutes."
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) $(TORCH) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
-	$(PIP) --editable '.[serve]'
+	$(PIP) --editable '.[serve,gateway]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.serve
