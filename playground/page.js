@@ -67,8 +67,8 @@ function showState(state, text) {
 }
 
 function showConnection() {
+  if ($("connection").hidden) $("address").value = server; // later it is what somebody types
   $("connection").hidden = false;
-  if (!$("connection").contains(document.activeElement)) $("address").value = server;
 }
 
 /** Ask how the server is, and for its inputs where they are not known yet; ask again, sooner while it is away. */
