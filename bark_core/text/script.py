@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from bark_core.errors import InvalidInput
 from bark_core.text.characters import check_characters, has_words
 from bark_core.text.duration import estimate_seconds
+from bark_core.text.language import guess_language
 from bark_core.text.marks import Passage, check_voices, has_marks, read_script
 from bark_core.text.pieces import Cut
 from bark_core.text.splitting import Limits, Splitter, TokenCounter
@@ -46,20 +47,23 @@ def parse_script(
     pauses: Pauses | None = None,
     limits: Limits | None = None,
     first_s: float | None = None,
+    spell: Callable[[str, str], str] | None = None,
 ) -> list[Utterance]:
     """Return the utterances of a text, in order: a text that is one, unchanged; else what fits `limits`, cut where it hurts least.
 
     `voices`: the voice of each name that may stand before a line, or in a [voice NAME]; any object, handed on as it is.
     `presets`: names that [voice NAME] may also have. `language`: one of Bark's 13; None: guessed. `first_s`: about how
-    long the first utterance should be, for who waits for sound; None: as long as any.
+    long the first utterance should be, for who waits for sound; None: as long as any. `spell`: rewrites what is spoken, given
+    it and its language, before it is measured, as `numbers.spell_numbers` does.
     Raises: InvalidInput for a text of more than 50,000 characters, one with nothing to speak, a bad mark (quoted, with its
     line), more than 50 names, or a word too long for an utterance.
     """
     limits, pauses = limits or Limits(), pauses or Pauses()
-    if not needs_split(text, count_tokens, voices, limits):
-        return [Utterance(text)]
+    whole = spell(text, language or guess_language(text)) if spell and isinstance(text, str) else text
+    if not needs_split(text, count_tokens, voices, limits) and (whole is text or not needs_split(whole, count_tokens, voices, limits)):
+        return [Utterance(whole)]
     script = read_script(text, check_voices(voices), presets)
-    splitter = Splitter(count_tokens, limits, language)
+    splitter = Splitter(count_tokens, limits, language, spell)
     utterances: list[Utterance] = []
     for index, passage in enumerate(script.passages):
         parts = splitter.split(passage.text, passage.line, None if utterances else first_s)

@@ -17,6 +17,9 @@ from bark_core.text.spans import LABEL, TAG, Spans
 _ORDINAL_WITH_POINT = {"de", "tr"}
 """Languages that write 19. for the nineteenth, before a word that may have a capital."""
 
+_DATE_WITH_POINTS = {"de", "ko", "pl", "ru", "tr"}
+"""Languages that write 3. 5. 2020."""
+
 _OPENING = r"[\s\"'“”„«»‘’‚‹›(\[{¿¡—–♪-]"
 _CJK = re.compile(f"[{WIDE}]")
 _LIST_NUMBER = re.compile(r"\s*(?:\d{1,3}|[ivxlcIVXLC]{1,5}|[^\W\d_])[.)]\s*")
@@ -110,7 +113,7 @@ class _Gluing:
         is_number_next = word[1][0].isdigit()
         if last in self.abbreviations or (is_number_next and last + "#" in self.abbreviations):
             return True
-        if last[:-1].isdigit() and (is_number_next or (self.language == "ko" and re.search(r"\d\.\s*\d{1,2}\.\s*$", left))):
+        if last[:-1].isdigit() and ((is_number_next and self.language in _DATE_WITH_POINTS) or (self.language == "ko" and re.search(r"\d\.\s*\d{1,2}\.\s*$", left))):
             return True  # 2020. 5. 3.
         is_ordinal = self.language in _ORDINAL_WITH_POINT and re.fullmatch(r"\d{1,2}\.|[ivxlc]+\.", last) is not None
         return is_ordinal and word[1].lower() not in COMMON_WORDS[self.language]

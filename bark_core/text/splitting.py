@@ -50,16 +50,20 @@ class Part:
 class Splitter:
     """Splits passages. Counts each sentence once, and its words only where it does not fit: time is linear in the text."""
 
-    def __init__(self, count_tokens: TokenCounter, limits: Limits, language: str | None = None) -> None:
+    def __init__(
+        self, count_tokens: TokenCounter, limits: Limits, language: str | None = None, spell: Callable[[str, str], str] | None = None
+    ) -> None:
         self.count_tokens = count_tokens
         self.limits = limits
         self.language = language
+        self.spell = spell
         asked = count_tokens(REFERENCE) if limits.utterance_tokens is None else limits.utterance_tokens
         self.most_tokens = min(asked, limits.whole_tokens)
 
     def split(self, text: str, line: int = 1, first_s: float | None = None) -> list[Part]:
         """Return the parts of a text that begins in this line. Raises: InvalidInput for a word that no utterance can hold."""
         language = self.language or guess_language(text)
+        text = self.spell(text, language) if self.spell else text
         items: list[Item] = []
         parts: list[Part] = []
         before_s, line_here = 0.0, line

@@ -40,3 +40,11 @@ def find_preset(name: str, present: Sequence[str], owner: str) -> str:
 def normalise_name(name: str) -> str:
     """Return a preset's name as folders have it, with forward slashes."""
     return name.strip().replace("\\", "/")
+
+
+def tell_language(name: object) -> str | None:
+    """Return the language of one of Suno's presets by its name, as "de" for v2/de_speaker_3; None for any other voice."""
+    if not isinstance(name, str) or normalise_name(name) not in PRESETS:
+        return None
+    language = normalise_name(name).removeprefix("v2/").partition("_")[0]
+    return language if language in LANGUAGES else None

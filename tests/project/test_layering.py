@@ -33,6 +33,7 @@ PACKAGES = {
     "starlette": {"gateway/answer", "gateway/app", "gateway/entry", "gateway/hangup"},
     "tokenizers": {"text/wordpiece"},
     "tqdm": {"speech/progress"},
+    "unicode_rbnf": {"text/counting"},
     "uvicorn": {"gateway/connection", "gateway/serve"},
     "numpy": {"*"},
     "torch": {"*"},
