@@ -98,6 +98,7 @@ class Bark:
         top_p: float | None = None,
         max_seconds: float | None = None,
         on_progress: OnProgress | None = None,
+        batch_size: int = 8,
         **more: Unpack[SpeechKeywords],
     ) -> Generation:
         """Speak a text: one utterance, or up to 50,000 characters in several, joined.
@@ -105,13 +106,13 @@ class Bark:
         `voice`: a preset of this checkpoint, a path to an .npz or to a WAV of ours, a Voice or a dict of its arrays, or
         None for any. `seed`: 0 to 2**32 - 1, chosen and reported where None; in fp32 on a CPU a text that is one utterance
         draws the original's tokens. Temperatures from 0 (greedy) up. `top_k` and `top_p` filter the semantic and coarse
-        stages. `max_seconds` bounds each utterance. `more`: how the text is split, who speaks, and how often each
+        stages. `max_seconds` bounds each utterance. `batch_size`: utterances that are drawn together. `more`: how the text is split, who speaks, and how often each
         utterance is drawn, as SpeechOptions (speech/options.py) lists it.
         Warns: BarkWarning for whatever the generation's `notes` hold.
         Raises: InvalidInput for anything out of range, GenerationError where the model would not begin to speak.
         """
         sampling = (text_temp, waveform_temp, fine_temp, min_eos_p, top_k, top_p, max_seconds)
-        return self.generate_batch([text], [voice], seed, *sampling, on_progress=on_progress, **more)[0]
+        return self.generate_batch([text], [voice], seed, *sampling, batch_size, on_progress, **more)[0]
 
     def generate_batch(
         self,

@@ -9,9 +9,12 @@ from bark_core.config import BarkConfig
 from bark_core.errors import InvalidInput
 from bark_core.speech.narrate import Line
 from bark_core.speech.options import SpeechOptions
+from bark_core.text.language import guess_language
+from bark_core.text.numbers import spell_numbers
 from bark_core.text.script import Limits, parse_script
 from bark_core.text.wordpiece import TextEncoder
 from bark_core.types import History, Utterance, derive_seed
+from bark_core.voices.presets import tell_language
 from bark_core.voices.voice import VoiceLike
 
 FIRST_S = 3.0
@@ -39,8 +42,11 @@ def plan_text(
     text: str, voice: VoiceLike, seed: int, options: SpeechOptions, encoder: TextEncoder, config: BarkConfig, presets: Collection[str]
 ) -> Plan:
     """Return the utterances of a text. Raises: InvalidInput for a text that cannot be spoken, or a bad mark in it."""
+    language = options.language or tell_language(voice)
+    spell = spell_numbers if options.normalize else None
     if options.split is False:
-        return Plan(text, voice, seed, [Utterance(text)], True)
+        whole = spell(text, language or guess_language(text)) if spell and isinstance(text, str) else text
+        return Plan(text, voice, seed, [Utterance(whole)], True)
     longest_s = config.max_semantic_steps / config.semantic_rate_hz
     limits = Limits(
         whole_s=FIRST_S if options.split is True else min(13.0, longest_s * 0.85),
@@ -51,13 +57,14 @@ def plan_text(
         text,
         options.voices,
         count_tokens=lambda part: len(encoder.tokenize(part)),
-        language=options.language,
+        language=language,
         presets=presets,
         pauses=options.pauses,
         limits=limits,
         first_s=FIRST_S,
+        spell=spell,
     )
-    is_plain = len(utterances) == 1 and utterances[0] == Utterance(text)
+    is_plain = len(utterances) == 1 and utterances[0] == Utterance(utterances[0].text)
     return Plan(text, voice, seed, utterances, is_plain)
 
 

@@ -24,7 +24,7 @@ class ProgressBar:
     """
 
     def __init__(self, file: TextIO | None = None) -> None:
-        self._done = dict.fromkeys(PARTS, 0.0)
+        self._done: dict[str, float] = {}
         stream = sys.stderr if file is None else file
         on_terminal = stream.isatty()
         self._bar = _Bar(

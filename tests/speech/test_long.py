@@ -42,7 +42,7 @@ def texts_of(made: Generation) -> list[str]:
 def test_every_word_is_spoken_once_and_in_order(story: Generation) -> None:
     assert len(story.utterances) > 3
     assert " ".join(texts_of(story)).split() == STORY.split()
-    assert all(one.end_s <= other.start_s for one, other in itertools.pairwise(story.utterances))  # pyright: ignore[reportOptionalOperand]
+    assert all((one.end_s or 0) <= (other.start_s or 0) for one, other in itertools.pairwise(story.utterances))
     assert story.utterances[-1].end_s == pytest.approx(len(story.audio) / 24_000)
 
 
@@ -158,3 +158,11 @@ def test_a_part_that_cannot_be_spoken_is_left_out_with_a_note(bark: Bark) -> Non
     with pytest.warns(BarkWarning, match="left out"):
         made = bark.generate("ANNA: Hello there.\nBEN: ♪♫\nANNA: And good night.", voices={"ANNA": "announcer", "BEN": "announcer"}, seed=1, max_seconds=0.3)
     assert [each.speaker for each in made.utterances] == ["ANNA", "ANNA"]
+
+
+def test_numbers_are_spelled_out_where_that_is_asked_for(bark: Bark) -> None:
+    made = bark.generate("There are 3 dogs.", seed=1, max_seconds=0.3, normalize="numbers", language="en")
+    assert texts_of(made) == ["There are three dogs."] and made.settings["text"] == "There are 3 dogs."
+    assert same(made, bark.generate("There are three dogs.", seed=1, max_seconds=0.3))
+    assert texts_of(bark.generate("There are 3 dogs.", seed=1, max_seconds=0.3)) == ["There are 3 dogs."]
+    assert texts_of(bark.generate("3 dogs.", seed=1, max_seconds=0.3, normalize="numbers", split=False)) == ["Three dogs."]
