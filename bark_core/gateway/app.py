@@ -8,6 +8,7 @@ import mimetypes
 import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,9 @@ from bark_core.gateway.settings import Settings
 from bark_core.gateway.speech import parse_object, read_request, to_inputs
 
 MODEL_ID = "bark"
+WORKERS = 4
+"""Threads for what would hold up the others: audio in another format, large JSON."""
+
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _FORWARDED = {"accept", "prefer", "traceparent", "tracestate"}
 _SERVED = {".html", ".css", ".js", ".svg", ".png", ".ico", ".json", ".woff2"}
@@ -43,6 +47,7 @@ def build_app(settings: Settings, dispatch: Dispatch) -> ASGIApp:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(WORKERS, "gateway"))
         yield
         await dispatch.close()
 
