@@ -1,3 +1,3 @@
 """Checkpoints: found or fetched, verified, read strictly in every layout that Bark's weights come in, and written in ours."""
 
-__all__ = ["check", "open"]
+__all__ = ["check", "fetch", "open"]

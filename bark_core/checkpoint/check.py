@@ -9,13 +9,27 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from bark_core.checkpoint.fetch import find_hashes
+from bark_core.checkpoint.fetch import find_cached, find_hashes
 from bark_core.checkpoint.hashes import OnMessage, hash_file, read_sums
+from bark_core.checkpoint.layouts import find_layout
 from bark_core.checkpoint.open import Checkpoint
+from bark_core.checkpoint.registry import Release, find_folder, load_registry
 from bark_core.config import PARTS
 from bark_core.errors import BarkError
 from bark_core.text.wordpiece import TextEncoder
 from bark_core.voices.voice import Voice
+
+
+@dataclass(frozen=True)
+class Held:
+    """A named checkpoint: where it is, if it is here, and in a sentence what is wrong with it, if something is."""
+
+    name: str
+    folder: Path | None
+    fault: str | None
+    size_gb: float
+    """What fetching it would download, about."""
+
 
 MAX_NAMED = 3
 """Tensors that are named of those of one part with the same fault."""
@@ -58,6 +72,31 @@ def check_checkpoint(checkpoint: Checkpoint, on_message: OnMessage) -> Check:
             found.problems.append(str(error))
     _check_hashes(checkpoint, found, on_message)
     return found
+
+
+def list_held() -> list[Held]:
+    """Return all named checkpoints, those that are here looked at: every tensor's name and shape, the tokenizer; no values are read.
+
+    Raises: CheckpointError where there is no registry.
+    """
+    return [_look_at(release) for release in load_registry().values()]
+
+
+def _look_at(release: Release) -> Held:
+    folder, fault = find_folder(release.name), None
+    beside = list[Path]()
+    if folder is None and release.repository is not None:
+        folder = find_cached(release)
+        beside = [found for each in (release.companion,) if each is not None and (found := find_cached(each)) is not None]
+    if folder is not None:
+        try:
+            checkpoint = Checkpoint(find_layout(folder, beside), release.name)
+            for part in PARTS:
+                checkpoint.load_state(part)
+            TextEncoder.load(checkpoint.load_tokenizer_file(), checkpoint.config.max_text_tokens)
+        except BarkError as error:
+            fault = str(error)
+    return Held(release.name, folder, fault, round(release.size / 1e9, 2))
 
 
 def describe_unusable(state: Mapping[str, Tensor], part: str, folder: Path) -> list[str]:

@@ -43,7 +43,7 @@ def fetch_release(release: Release, on_message: OnMessage, need_voices: bool = F
     from huggingface_hub import constants
 
     with Hashes(Path(constants.HF_HOME) / HASHES, str(release.repository)) as hashes:
-        folder = _find_cached(release)
+        folder = find_cached(release)
         if folder is None:
             folder = _download(release, on_message)
         for file in release.files:
@@ -58,6 +58,13 @@ def fetch_release(release: Release, on_message: OnMessage, need_voices: bool = F
                 on_message(f"Some voices could not be fetched; going on with those that are here. {error}")
             _verify_voices(release, folder, hashes, on_message)
     return [folder, *(fetch_release(release.companion, on_message, need_voices) if release.companion else ())]
+
+
+def hub_folder() -> Path:
+    """Return where huggingface_hub keeps what it downloads."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE)
 
 
 def find_hashes(folder: Path) -> dict[Path, str]:
@@ -84,7 +91,7 @@ def check_room(folder: Path, n_bytes: int) -> None:
         raise CheckpointError(f"{folder} has {free / 1e9:.2f} GB free and {n_bytes / 1e9:.2f} GB are needed; make room or use another disk.")
 
 
-def _find_cached(release: Release) -> Path | None:
+def find_cached(release: Release) -> Path | None:
     """Return the snapshot in the cache that has all the files that must be there, or None. Asks nothing of the network."""
     from huggingface_hub import try_to_load_from_cache
 
@@ -104,7 +111,7 @@ def _download(release: Release, on_message: OnMessage) -> Path:
 
     if constants.HF_HUB_OFFLINE:
         raise no_copy(release, "HF_HUB_OFFLINE forbids to download it")
-    cache = Path(constants.HF_HUB_CACHE)
+    cache = hub_folder()
     check_room(cache, release.size)
     on_message(f"Fetching {release.repository}{f' ({release.size / 1e9:.2f} GB)' if release.size else ''} into {cache} …")
     folder, revision = None, release.revision

@@ -221,11 +221,22 @@ class Runtime:
         finally:
             idle[:] = [engine]
 
-    def _make_engine(self, stage: str, n_rows: int) -> Engine:
-        model, kind = self.causal(stage), self.placement[stage].device.type
+    def _choose_code(self, stage: str) -> str:
+        kind = self.placement[stage].device.type
         if kind == "cpu" and self._library is not None:
+            return "kernel"
+        return "graphs" if kind == "cuda" and self._captured else "torch"
+
+    def _make_engine(self, stage: str, n_rows: int) -> Engine:
+        model, code = self.causal(stage), self._choose_code(stage)
+        if code == "kernel" and self._library is not None:
             return NativeEngine(model, n_rows, self._library)
-        return GraphEngine(model, n_rows) if kind == "cuda" and self._captured else Engine(model, n_rows)
+        return GraphEngine(model, n_rows) if code == "graphs" else Engine(model, n_rows)
+
+    def describe_code(self) -> dict[str, str]:
+        """Return by part whose code runs it, as decided at load: "kernel" (compiled), "graphs" (captured, on a GPU) or "torch"."""
+        fine = "kernel" if isinstance(self.fine.run_blocks, NativeWindows) else "torch"
+        return {**{stage: self._choose_code(stage) for stage in CAUSAL}, "fine": fine, "codec": "torch"}
 
 
 def _warn_slow(reason: str, what: str = "Decoding goes step by step", times: str = "several times") -> None:
