@@ -16,7 +16,7 @@ import numpy as np
 
 from bark_core.audio.samples import check_audio
 from bark_core.audio.tags import OggTagger, Tags, make_id3
-from bark_core.audio.wav import MAX_WAV_BYTES, make_header, pack_chunk, to_pcm16
+from bark_core.audio.wav import MAX_WAV_BYTES, encode_pcm, make_header, pack_chunk, to_pcm16
 from bark_core.errors import InvalidInput
 
 Chapter = tuple[str, float]
@@ -69,11 +69,6 @@ class Encoder(ABC):
 
     @abstractmethod
     def _finish(self, chunk: bytes | None, chapters: Sequence[Chapter]) -> None: ...
-
-
-def encode_pcm(audio: np.ndarray) -> bytes:
-    """Return samples (n,) as bare signed 16-bit little-endian PCM, without a header: what pipes and sockets take."""
-    return to_pcm16(audio).astype("<i2").tobytes()
 
 
 class PcmEncoder(Encoder):

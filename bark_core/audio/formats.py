@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
@@ -164,14 +164,3 @@ class StreamEncoder:
         taken = bytes(self._bytes)
         self._bytes.clear()
         return taken
-
-
-def encode_stream(
-    pieces: Iterable[np.ndarray], sample_rate_hz: int, format: str = "wav", settings: Mapping[str, Any] | None = None
-) -> Generator[bytes]:
-    """Yield the bytes of a file as its pieces (n,) come. Raises: InvalidInput as StreamEncoder, when the first bytes are asked for."""
-    encoder = StreamEncoder(sample_rate_hz, format, settings)
-    for piece in pieces:
-        if ready := encoder.add(piece):
-            yield ready
-    yield encoder.finish()

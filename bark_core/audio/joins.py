@@ -1,7 +1,7 @@
 """Utterances to one speech: the silence around each is trimmed, its ends are faded, and pauses of given lengths lie between them.
 
 Works utterance by utterance, so that a stream and a whole are the same samples. No gain is changed here, since a stream cannot know its
-loudest sample; `scale_to_fit` is for wholes. Knows nothing of texts, voices or files.
+loudest sample (loudness.py has gains for wholes). Knows nothing of texts, voices or files.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bark_core.audio.samples import measure_peak
 from bark_core.audio.silence import MARGIN_S, trim_silence
 from bark_core.config import SAMPLE_RATE
 from bark_core.errors import InvalidInput
@@ -72,9 +71,3 @@ def fade_ends(audio: np.ndarray, sample_rate_hz: int = SAMPLE_RATE, fade_s: floa
         faded[:n] *= ramp
         faded[-n:] *= ramp[::-1]
     return faded
-
-
-def scale_to_fit(audio: np.ndarray, peak: float = 1.0) -> np.ndarray:
-    """Return (N,) with one gain over the whole so that no sample is beyond `peak`; what fits is returned as it is, not copied."""
-    loudest = measure_peak(audio)
-    return audio if loudest <= peak else audio * np.float32(peak / loudest)

@@ -1,6 +1,6 @@
-"""One loudness for a whole recording, in LUFS (ITU-R BS.1770), as broadcasters and podcast hosts ask for it. Off unless asked for.
+"""One gain for a whole recording: for a loudness in LUFS (ITU-R BS.1770), as broadcasters and podcast hosts ask for it, or so that nothing clips.
 
-A loudness is known only when all has been heard, so that there is none for streams.
+Either is known only when all has been heard, so that streams have none.
 """
 
 from __future__ import annotations
@@ -70,10 +70,9 @@ def find_gain(audio: np.ndarray, sample_rate_hz: int, target_lufs: float) -> tup
     return most, f"The loudness is {reached:.1f} LUFS, not {target:g}: more would clip the loudest samples."
 
 
-def normalize_loudness(audio: np.ndarray, sample_rate_hz: int, target_lufs: float) -> tuple[np.ndarray, str | None]:
-    """Return a copy of samples (N,) with the gain that `find_gain` finds, and its note."""
-    gain, note = find_gain(audio, sample_rate_hz, target_lufs)
-    return audio * np.float32(gain), note
+def find_fitting_gain(audio: np.ndarray) -> float:
+    """Return the one gain by which no sample of (N,) is beyond full scale: 1 where none is."""
+    return 1 / max(measure_peak(audio), 1.0)
 
 
 def _measure_blocks(audio: np.ndarray, sample_rate_hz: int) -> np.ndarray:

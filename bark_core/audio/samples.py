@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,8 @@ MIN_RATE_HZ, MAX_RATE_HZ = 8_000, 48_000
 _TAPS_A_SIDE = 10
 """Length of the filter on either side, in samples of the lower rate: as scipy's resample_poly has it, and its window."""
 _WINDOW: Any = ("kaiser", 5.0)
+
+_PIECE_SAMPLES = 2**18
 
 
 def check_audio(audio: object) -> np.ndarray:
@@ -102,6 +104,15 @@ def resample(audio: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
         return audio
     resampler = Resampler(from_hz, to_hz)
     return np.concatenate((resampler.add(audio), resampler.finish()))
+
+
+def convert(audio: np.ndarray, gain: float, from_hz: int, to_hz: int) -> Iterator[np.ndarray]:
+    """Yield samples (N,) with a gain and at another rate, piece by piece, so that nothing of their length is held beside them."""
+    resampler = Resampler(from_hz, to_hz)
+    for start in range(0, len(audio), _PIECE_SAMPLES):
+        piece = audio[start : start + _PIECE_SAMPLES]
+        yield resampler.add(piece if gain == 1 else piece * np.float32(gain))
+    yield resampler.finish()
 
 
 class Whole:

@@ -27,14 +27,15 @@ def check_speed(speed: object) -> float:
 
 
 def change_speed(audio: np.ndarray, sample_rate_hz: int, speed: float) -> np.ndarray:
-    """Return samples (N,) spoken `speed` times as fast at the same pitch: (round(N / speed),) float32. At 1 they are returned as they are.
+    """Return samples (N,) spoken `speed` times as fast at the same pitch: (round(N / speed),) float32. At 1 they are returned as they are,
+    and so is nothing.
 
     The stretcher needs the whole that it changes. In a stream, that is an utterance: each is changed before it is joined, so that pauses
     keep their length, times are right as they are counted, and a stream is what a whole is.
     Raises: InvalidInput as `check_speed`, and for what is no audio.
     """
     speed = check_speed(speed)
-    if speed == 1:
+    if speed == 1 or not len(audio):
         return audio
     samples = check_audio(audio)
     # A seed, since it draws some of its phases at random: the same audio gives the same again.

@@ -7,16 +7,12 @@ from __future__ import annotations
 
 import html
 import math
-import os
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from bark_core.audio.files import write_atomically
 from bark_core.errors import InvalidInput
-from bark_core.types import check_path
 
 MAX_COLUMNS = 42
 """Columns of a line, what fits a screen. A letter of Chinese, Japanese or Korean takes two."""
@@ -58,23 +54,6 @@ def format_webvtt(cues: Iterable[Cue]) -> str:
     return "\n".join(blocks)
 
 
-FORMATTERS = {".srt": format_srt, ".vtt": format_webvtt}
-
-
-def check_subtitles_path(path: str | os.PathLike[str]) -> Path:
-    """Return the path if its suffix is .srt or .vtt. Raises: InvalidInput for another."""
-    checked = check_path(path)
-    if checked.suffix.lower() not in FORMATTERS:
-        raise InvalidInput(f"{path} ends in neither .srt nor .vtt; subtitles are written as one of these, so end it in one.")
-    return checked
-
-
-def save_subtitles(path: str | os.PathLike[str], cues: Iterable[Cue]) -> Path:
-    """Write cues as the path's suffix says, whole or not at all. Raises: InvalidInput for another suffix or where it cannot be written."""
-    text = FORMATTERS[check_subtitles_path(path).suffix.lower()](cues)
-    return write_atomically(path, text.encode("utf-8", "replace"))
-
-
 def _arrange(cues: Iterable[Cue]) -> Iterator[tuple[int, int, str, str | None]]:
     """Yield start and end in ms, text and speaker by time, without empty texts. None begins before the last has ended; each has 1 ms or more."""
     previous_ms = 0
@@ -95,7 +74,8 @@ def _check_start(cue: Cue) -> float:
 
 
 def _clean(text: str) -> str:
-    """Return a text in one line, without control characters: an empty line would end the subtitle."""
+    """Return a text in one line that UTF-8 can hold, without control characters: an empty line would end the subtitle."""
+    text = text.encode("utf-8", "replace").decode()
     return " ".join("".join(" " if unicodedata.category(each) in ("Cc", "Zl", "Zp") else each for each in text).split())
 
 

@@ -28,10 +28,15 @@ def to_pcm16(audio: np.ndarray) -> np.ndarray:
     return np.round(np.clip(audio, -1.0, 1.0) * 32767.0).astype(np.int16)
 
 
+def encode_pcm(audio: np.ndarray) -> bytes:
+    """Return float samples (N,) as bare signed 16-bit little-endian PCM, without a header: what pipes and sockets take."""
+    return to_pcm16(audio).astype("<i2").tobytes()
+
+
 def encode_wav(audio: np.ndarray, sample_rate_hz: int, chunk: bytes | None = None) -> bytes:
     """Return a whole mono WAV file of float samples (N,), with `chunk` behind the audio."""
     packed = pack_chunk(chunk)
-    return make_header(sample_rate_hz, len(audio), len(packed)) + to_pcm16(audio).astype("<i2").tobytes() + packed
+    return make_header(sample_rate_hz, len(audio), len(packed)) + encode_pcm(audio) + packed
 
 
 def make_header(sample_rate_hz: int, n_samples: int | None, n_bytes_after: int = 0) -> bytes:

@@ -136,12 +136,15 @@ def read_asked(options: argparse.Namespace) -> dict[str, Any]:
 def send(stream: SpeechStream, output: OutputOptions) -> Generation:
     """Write chunks to standard output as they come; a reader that goes away stops the work."""
     from bark_core.audio.formats import StreamEncoder
+    from bark_core.audio.samples import Resampler
+    from bark_core.audio.speed import change_speed
 
     with stream:
         encoder = StreamEncoder(output.sample_rate_hz, output.format or "wav")
+        resampler = Resampler(stream.sample_rate_hz, output.sample_rate_hz)
         for chunk in stream:
-            write_bytes(encoder.add(output.render(chunk.audio, stream.sample_rate_hz)[0]))
-        write_bytes(encoder.finish())
+            write_bytes(encoder.add(resampler.add(change_speed(chunk.audio, stream.sample_rate_hz, output.speed))))
+        write_bytes(encoder.add(resampler.finish()) + encoder.finish())
     assert stream.generation is not None
     return stream.generation
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 
 from bark_core.audio.encoders import Chapter
 from bark_core.audio.formats import encode
+from bark_core.audio.samples import Whole
 from bark_core.audio.subtitles import Cue, format_srt, format_webvtt
 from bark_core.audio.writer import FileWriter
 from bark_core.config import SAMPLE_RATE, BarkConfig
@@ -26,9 +27,6 @@ from bark_core.voices.voice import Voice
 
 CHAPTERED = ("m4a", "m4b")
 SUBTITLES = {"srt": format_srt, "vtt": format_webvtt}
-
-_BLOCK = 60 * SAMPLE_RATE
-"""Samples that are written at once, so that an hour of speech is not held twice."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,19 +67,19 @@ class Generation:
         """
         output = output or OutputOptions()
         name = output.find_format(path)
-        audio, settings = self._render(output)
+        pieces, settings = self._render(output)
         with FileWriter(path, output.sample_rate_hz, name, settings) as writer:
-            for start in range(0, len(audio), _BLOCK):
-                writer.write(audio[start : start + _BLOCK])
+            for piece in pieces:
+                writer.write(piece)
             return writer.finish(self._pack(settings) if name == "wav" else None, self._find_chapters(output.speed) if name in CHAPTERED else ())
 
     def encode(self, output: OutputOptions | None = None) -> bytes:
         """Return the bytes that `save` writes, a WAV where `output` names no other format."""
         output = output or OutputOptions()
         name = output.format or "wav"
-        audio, settings = self._render(output)
+        pieces, settings = self._render(output)
         chapters = self._find_chapters(output.speed) if name in CHAPTERED else ()
-        return encode(audio, output.sample_rate_hz, name, settings, self._pack(settings) if name == "wav" else None, chapters)
+        return encode(Whole(pieces).take(), output.sample_rate_hz, name, settings, self._pack(settings) if name == "wav" else None, chapters)
 
     def to_wav(self) -> bytes:
         """Return the bytes of a WAV at Bark's own rate."""
@@ -94,16 +92,16 @@ class Generation:
         cues = [Cue((each.start_s or 0.0) / speed, (each.end_s or 0.0) / speed, each.text, each.speaker) for each in self.utterances]
         return SUBTITLES[format](cues)
 
-    def _render(self, output: OutputOptions) -> tuple[np.ndarray, dict[str, Any]]:
-        """Return the samples to be written and the settings that go with them."""
-        audio, note = output.render(self.audio, self.sample_rate_hz)
+    def _render(self, output: OutputOptions) -> tuple[Iterator[np.ndarray], dict[str, Any]]:
+        """Return the samples to be written, in pieces, and the settings that go with them."""
+        pieces, note = output.render(self.audio, self.sample_rate_hz, is_joined=len(self.utterances) > 1)
         settings = {**self.settings, **output.describe()}
         if note is not None:
             settings["notes"] = [*settings.get("notes", ()), note]
             # Where a filter makes errors of warnings, what is done is not thrown away for one; the note is in the file.
             with suppress(BarkWarning):
                 warn_of([note])
-        return audio, settings
+        return pieces, settings
 
     def _pack(self, settings: Mapping[str, Any]) -> bytes:
         return pack_chunk(History(self.semantic, self.coarse, self.fine), settings)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from bark_core.audio.formats import check_output, format_of_path
-from bark_core.audio.loudness import check_loudness, normalize_loudness
-from bark_core.audio.samples import resample
+from bark_core.audio.loudness import check_loudness, find_fitting_gain, find_gain
+from bark_core.audio.samples import convert, resample
 from bark_core.audio.speed import change_speed, check_speed
 from bark_core.config import SAMPLE_RATE
 from bark_core.types import check_path
@@ -45,10 +46,19 @@ class OutputOptions:
         default = {"sample_rate_hz": SAMPLE_RATE, "speed": 1.0, "loudness_lufs": None}
         return {name: value for name, value in asked.items() if value != default[name]}
 
-    def render(self, audio: np.ndarray, sample_rate_hz: int) -> tuple[np.ndarray, str | None]:
-        """Return audio (N,) as it is to be written, and a note where that is not quite what was asked for."""
-        note = None
+    def render(self, audio: np.ndarray, sample_rate_hz: int, is_joined: bool = False) -> tuple[Iterator[np.ndarray], str | None]:
+        """Return audio (N,) as it is to be written, in pieces, and a note where that is not quite what was asked for.
+
+        `is_joined`: utterances one after the other, which get one gain, so that none clips; one alone is written as it was made.
+        """
+        gain, note = 1.0, None
         audio = change_speed(audio, sample_rate_hz, self.speed)
         if self.loudness_lufs is not None:
-            audio, note = normalize_loudness(audio, sample_rate_hz, self.loudness_lufs)
-        return resample(audio, sample_rate_hz, self.sample_rate_hz), note
+            gain, note = find_gain(audio, sample_rate_hz, self.loudness_lufs)
+        elif is_joined:
+            gain = find_fitting_gain(audio)
+        return convert(audio, gain, sample_rate_hz, self.sample_rate_hz), note
+
+    def render_piece(self, audio: np.ndarray, sample_rate_hz: int) -> np.ndarray:
+        """Return a piece (n,) of a stream that is to be a file of its own. No gain: it would be another for each piece."""
+        return resample(change_speed(audio, sample_rate_hz, self.speed), sample_rate_hz, self.sample_rate_hz)

@@ -73,9 +73,8 @@ class Service:
             with self.bark.stream(text, **options, on_progress=progress) as stream:
                 for chunk in stream:
                     path = self._name_file(output)
-                    audio, _ = output.render(chunk.audio, stream.sample_rate_hz)
                     with FileWriter(path, output.sample_rate_hz, output.format, {"text": text[:200], "seed": options["seed"]}) as writer:
-                        writer.write(audio)
+                        writer.write(output.render_piece(chunk.audio, stream.sample_rate_hz))
                     yield path
             if stream.generation is not None:
                 report(stream.generation, record)

@@ -15,10 +15,9 @@ import pytest
 import soundfile
 from scipy.io import wavfile
 
-from bark_core.audio.encoders import encode_pcm
 from bark_core.audio.formats import FORMATS, check_output, encode, find_format, format_of_path
 from bark_core.audio.samples import resample
-from bark_core.audio.wav import encode_wav, to_pcm16
+from bark_core.audio.wav import encode_pcm, encode_wav, to_pcm16
 from bark_core.errors import InvalidInput
 from tests.audio.readers import correlation, decode, probe, read_tags
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bark_core.audio.joins import FADE_S, Joiner, fade_ends, scale_to_fit
+from bark_core.audio.joins import FADE_S, Joiner, fade_ends
 from bark_core.audio.silence import MARGIN_S, find_speech, trim_silence
 from bark_core.errors import InvalidInput
 
@@ -89,11 +89,3 @@ def test_short_audio_fades_without_ever_growing(n_samples: int) -> None:
     assert len(faded) == n_samples and np.all(np.abs(faded) <= 0.5)
     assert not n_samples or faded[0] == faded[-1] == 0
     np.testing.assert_array_equal(audio, np.full(n_samples, 0.5))  # what was given is left as it was
-
-
-def test_one_gain_over_the_whole_and_only_where_it_is_needed() -> None:
-    quiet = np.array([0.5, -0.9], np.float32)
-    assert scale_to_fit(quiet) is quiet
-    loud = np.array([0.6, -1.2, 0.3], np.float32)
-    np.testing.assert_allclose(scale_to_fit(loud), [0.5, -1.0, 0.25], rtol=1e-6)
-    assert len(scale_to_fit(quiet[:0])) == 0

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bark_core.audio.formats import encode
-from bark_core.audio.writer import FileWriter, save_audio
+from bark_core.audio.writer import FileWriter
 from bark_core.errors import InvalidInput
 from tests.audio.readers import probe
 
@@ -46,7 +46,7 @@ def test_what_stands_before_the_first_chapter_has_the_titles_name(speech: np.nda
 
 
 def test_ffprobe_finds_a_book(speech: np.ndarray, tmp_path: Path) -> None:
-    save_audio(tmp_path / "book.m4b", speech, settings={"text": "Das Buch"}, chapters=CHAPTERS)
+    (tmp_path / "book.m4b").write_bytes(encode(speech, RATE_HZ, "m4b", {"text": "Das Buch"}, chapters=CHAPTERS))
     found = probe(tmp_path / "book.m4b")
     assert [float(each["start_time"]) for each in found["chapters"]] == [0, 2.5, 6.0]
     assert found["format"]["tags"]["title"] == "Das Buch" and found["format"]["tags"]["media_type"] == "2"
@@ -64,8 +64,11 @@ def test_ffprobe_finds_a_book(speech: np.ndarray, tmp_path: Path) -> None:
     ids=str,
 )
 def test_chapters_that_cannot_be_are_sentences_and_leave_nothing(speech: np.ndarray, chapters: Any, message: str, tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match=message):
-        save_audio(tmp_path / "book.m4b", speech, chapters=chapters)
+    with FileWriter(tmp_path / "book.m4b", RATE_HZ) as writer:
+        writer.write(speech)
+        with pytest.raises(InvalidInput, match=message):
+            writer.finish(chapters=chapters)
+        writer.is_finished = True
     assert not list(tmp_path.iterdir())
 
 

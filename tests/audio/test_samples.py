@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.signal import resample_poly
 
-from bark_core.audio.samples import Resampler, Whole, check_audio, check_rate, measure_peak, resample
+from bark_core.audio.samples import Resampler, Whole, check_audio, check_rate, convert, measure_peak, resample
 from bark_core.errors import InvalidInput
 
 
@@ -71,6 +71,14 @@ def test_tones_keep_their_pitch_and_what_a_rate_cannot_hold_is_taken_out() -> No
     there = resample((low + high).astype(np.float32), 24_000, 8_000)
     expected = np.sin(2 * np.pi * 440 * np.arange(8_000) / 8_000)
     assert np.abs(there - expected)[200:-200].max() < 0.02
+
+
+def test_conversion_by_pieces_is_the_whole() -> None:
+    audio = np.random.default_rng(0).uniform(-1, 1, 600_001).astype(np.float32)
+    pieces = list(convert(audio, 0.5, 24_000, 16_000))
+    assert len(pieces) > 2
+    np.testing.assert_array_equal(np.concatenate(pieces), resample(audio * np.float32(0.5), 24_000, 16_000))
+    np.testing.assert_array_equal(np.concatenate(list(convert(audio, 1, 24_000, 24_000))), audio)
 
 
 def test_a_whole_is_its_pieces_and_is_held_once() -> None:
