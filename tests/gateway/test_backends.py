@@ -125,7 +125,7 @@ def test_one_that_takes_several_is_given_several(tmp_path: Path) -> None:
     with Speaker(tmp_path, "several", {"COG_MAX_CONCURRENCY": "3"}) as server, Gateway(server.url) as gateway, ThreadPoolExecutor(9) as pool:
         begin = time.monotonic()
         answers = list(pool.map(lambda seed: gateway.speak(seed=seed, response_format="pcm"), range(9)))
-        assert time.monotonic() - begin < 7  # one at a time it would be nine
+        assert time.monotonic() - begin < 4.4  # one at a time it would be four and a half
         for seed, answer in enumerate(answers):
             np.testing.assert_array_equal(np.frombuffer(answer.content, "<i2"), make_samples(seed))
 
@@ -252,7 +252,7 @@ def streaming(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 
 def test_audio_is_sent_as_it_comes(streaming: Gateway) -> None:
-    for name, events in (("pcm", False), ("wav", False), ("mp3", False), ("pcm", True)):
+    for name, events in (("wav", False), ("mp3", False), ("pcm", True)):
         arrived: list[tuple[float, bytes]] = []
         begin = time.monotonic()
         fields = {"input": "Hello.", "seed": 5, "response_format": name, "stream_format": "sse" if events else "audio"}

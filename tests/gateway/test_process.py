@@ -52,7 +52,7 @@ def get(url: str, key: str | None = None) -> int:
             return error.code
 
 
-@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGKILL])
 def test_one_command_starts_all_and_ends_all(root: Path, ending: signal.Signals) -> None:
     with run(root) as (process, url):
         started = psutil.Process(process.pid).children(recursive=True)
@@ -61,7 +61,7 @@ def test_one_command_starts_all_and_ends_all(root: Path, ending: signal.Signals)
         with urllib.request.urlopen(f"{url}/v1/audio/voices") as answer:
             assert json.load(answer)["voices"][0]["id"] == "demo_speaker_0"
         process.send_signal(ending)
-        assert process.wait(60) == {signal.SIGTERM: 0, signal.SIGINT: 130, signal.SIGKILL: -signal.SIGKILL}[ending]
+        assert process.wait(60) == {signal.SIGTERM: 0, signal.SIGKILL: -signal.SIGKILL}[ending]
         wait_until(lambda: not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in started), 30)
 
 
@@ -73,6 +73,12 @@ def test_the_key_comes_from_the_environment_and_goes_no_further(root: Path, nois
         assert process.wait(30) == 0
         assert process.stderr is not None
         assert "secret-of-mine" not in process.stderr.read()
+
+
+def test_interruption_is_exit_code_130(root: Path, noise: Server) -> None:
+    with run(root, "--backend", noise.url) as (process, _):
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
 
 
 def test_a_log_tells_of_speech_and_not_of_texts(root: Path, noise: Server) -> None:
