@@ -44,7 +44,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--precision", default="auto", help="auto, fp32 (exact on a CPU), bf16, int8 (CPUs only) or fp16 (GPUs only; default: %(default)s)")
     parser.add_argument("--save-voice", metavar="FILE", help="also keep the speech as an .npz voice for further speech")
     _add_sampling(parser.add_argument_group("how it is drawn"))
-    _add_script(parser.add_argument_group("long texts and dialogue"))
+    add_script(parser.add_argument_group("long texts and dialogue"))
     _add_output(parser.add_argument_group("what is written"))
 
 
@@ -62,7 +62,8 @@ def _add_sampling(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--verify", choices=["asr"], help="listen to each take, and draw again what is not understood")
 
 
-def _add_script(group: argparse._ArgumentGroup) -> None:
+def add_script(group: argparse._ArgumentGroup) -> None:
+    """Add the options that say how a text becomes utterances."""
     group.add_argument("--split", choices=list(SPLITS), default="auto", help="whether a text is spoken in several utterances (default: %(default)s)")
     group.add_argument("--speaker", action="append", default=[], metavar="NAME=VOICE", help="the voice of lines that begin with NAME: (again for each)")
     group.add_argument("--language", metavar="LANGUAGE", help="the text's language, as de (default: the voice's, or guessed)")
@@ -116,20 +117,21 @@ def speak(options: argparse.Namespace) -> None:
 
 def read_asked(options: argparse.Namespace) -> dict[str, Any]:
     """Return what `Bark.generate` takes by name."""
+    same = ("voice", "seed", "text_temp", "waveform_temp", "fine_temp", "min_eos_p", "top_k", "top_p", "max_seconds", "max_retries", "verify")
+    return {**{name: getattr(options, name) for name in same}, **read_script(options), "n_takes": options.takes, "retry": not options.no_retry}
+
+
+def read_script(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what the options of `add_script` are by the names of SpeechOptions."""
     from bark_core.types import Pauses
 
-    same = (
-        *("voice", "seed", "text_temp", "waveform_temp", "fine_temp", "min_eos_p", "top_k", "top_p", "max_seconds"),
-        *("max_retries", "verify", "language", "normalize"),
-    )
     pauses = {f"{name}_s": value for name in ("sentence", "speaker", "paragraph") if (value := getattr(options, f"{name}_pause")) is not None}
     return {
-        **{name: getattr(options, name) for name in same},
         "split": SPLITS[options.split],
         "voices": dict(read_pair(pair) for pair in options.speaker) or None,
         "pauses": Pauses(**pauses),
-        "n_takes": options.takes,
-        "retry": not options.no_retry,
+        "language": options.language,
+        "normalize": options.normalize,
     }
 
 

@@ -29,7 +29,7 @@ REFERENCE = (
 class Limits:
     """How much one utterance may be. A text up to `whole_s` and `whole_tokens` is left whole; what is cut is cut into less.
 
-    `utterance_tokens` None: as many as REFERENCE has, which is 40 in BERT's vocabulary.
+    `utterance_tokens` None: as many as REFERENCE has: 40 in a vocabulary of whole words, as BERT's nearly is for it.
     """
 
     whole_s: float = 13.0

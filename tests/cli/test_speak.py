@@ -32,7 +32,7 @@ def test_dialogue_with_subtitles_in_another_format(tmp_path: Path) -> None:
 def test_a_stream_to_a_pipe_is_what_is_written_to_a_file(root: Path, tmp_path: Path) -> None:
     whole = subprocess.run([*SPEAK, TEXT, "-o", str(tmp_path / "whole.wav"), "--split", "always"], cwd=root, capture_output=True, check=False)
     assert whole.returncode == 0, whole.stderr
-    assert len(read_info(tmp_path / "whole.wav")["utterances"]) > 2
+    assert len(read_info(tmp_path / "whole.wav")["utterances"]) > 1, "first a short one, then the rest"
     streamed = subprocess.run([*SPEAK, TEXT, "--stream", "--format", "pcm", "--split", "always"], cwd=root, capture_output=True, check=False)
     assert streamed.returncode == 0, streamed.stderr
     with wave.open(str(tmp_path / "whole.wav")) as file:
