@@ -12,7 +12,6 @@ import pytest
 
 from bark_core import Bark, BarkWarning, Generation, InvalidInput
 from bark_core.audio.joins import FADE_S
-from bark_core.speech.options import Split
 from bark_core.types import Pauses, derive_seed
 from bark_core.voices.files import read_info
 from tests.speech.test_bark import make_bark, same
@@ -126,16 +125,6 @@ def test_dialogue_takes_the_voices_it_names_and_leaves_the_other_names_in_the_te
     assert np.array_equal(made.semantic[n_first : n_first + len(alone.semantic)], alone.semantic)
     gaps = [round((b.start_s or 0) - (a.end_s or 0), 3) for a, b in itertools.pairwise(made.utterances)]
     assert gaps[0] == 0.5 and 1.5 in gaps
-
-
-@pytest.mark.parametrize("split", ["auto", False])
-def test_numbers_are_spoken_in_words_where_asked(bark: Bark, split: Split) -> None:
-    pytest.importorskip("unicode_rbnf", reason="the package unicode-rbnf (extra numbers) is not installed")
-    words = bark.generate("I have three.", seed=3, max_seconds=0.4, split=split)
-    spelled = bark.generate("I have 3.", seed=3, max_seconds=0.4, split=split, normalize="numbers", language="en")
-    assert same(words, spelled) and texts_of(spelled) == ["I have three."]
-    assert spelled.settings["text"] == "I have 3." and spelled.settings["normalize"] == "numbers"
-    assert texts_of(bark.generate("I have 3.", seed=3, max_seconds=0.4, split=split)) == ["I have 3."]
 
 
 def test_a_voice_tells_the_language_of_numbers(bark: Bark) -> None:
