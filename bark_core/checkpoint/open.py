@@ -18,6 +18,7 @@ from bark_core.checkpoint.layouts import CONFIG, Layout, find_layout
 from bark_core.checkpoint.registry import default_target, find_folder, find_release, load_registry
 from bark_core.checkpoint.states import check_state
 from bark_core.config import PARTS, BarkConfig
+from bark_core.engine.modes import loading
 from bark_core.errors import CheckpointError, InvalidInput
 from bark_core.types import check_path
 from bark_core.voices.voice import Voice
@@ -51,7 +52,8 @@ class Checkpoint:
     @property
     def is_half(self) -> bool:
         """Whether the weights are stored in 16 bits."""
-        return self._layout.is_half
+        with loading():
+            return self._layout.is_half
 
     @property
     def digest(self) -> str:
@@ -67,11 +69,12 @@ class Checkpoint:
     def load_state(self, part: str) -> dict[str, Tensor]:
         """Return one part's tensors ("semantic", "coarse", "fine", "codec"), mapped from the file, in their stored dtype.
 
-        Raises: CheckpointError that names the tensor where one is missing, extra or misshapen.
+        Raises: CheckpointError that names the tensor where one is missing, extra or misshapen, or where what is read of it is no numbers.
         """
-        state = self._layout.read_part(part)
-        check_state(state, self.config, part, str(self.folder))
-        self._digests.setdefault(part, _digest(state))
+        with loading():
+            state = self._layout.read_part(part)
+            check_state(state, self.config, part, str(self.folder))
+            self._digests.setdefault(part, _digest(state, part, str(self.folder)))
         return state
 
     def load_voice_arrays(self, name: str) -> dict[str, np.ndarray]:
@@ -169,13 +172,18 @@ def _ignore(message: str) -> None:
     """Stand in for a listener."""
 
 
-def _digest(state: dict[str, Tensor]) -> str:
-    """Digest the ends of each tensor, as float32. Convolutions are left out: weight norm is folded on different machines, to different last bits."""
+def _digest(state: dict[str, Tensor], part: str, owner: str) -> str:
+    """Digest the ends of each tensor, as float32. Convolutions are left out: weight norm is folded on different machines, to different last bits.
+
+    Raises: CheckpointError where they are not numbers: what is read anyway is checked.
+    """
     digest = hashlib.sha256()
     for name in sorted(state):
-        tensor = state[name]
-        digest.update(f"{name}{tuple(tensor.shape)}".encode())
+        flat = state[name].reshape(-1)
+        ends = torch.cat((flat[:_SAMPLED], flat[-_SAMPLED:])).float().numpy()
+        if not np.isfinite(ends).all():
+            raise CheckpointError(f"{owner} has values that are not numbers in {name} of its {part} part. Use an undamaged copy.")
+        digest.update(f"{name}{tuple(state[name].shape)}".encode())
         if not name.endswith(("conv.conv.weight", "convtr.convtr.weight")):
-            flat = tensor.reshape(-1)
-            digest.update(torch.cat((flat[:_SAMPLED], flat[-_SAMPLED:])).float().numpy().tobytes())
+            digest.update(ends.tobytes())
     return digest.hexdigest()

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bark_core.engine.loop import Engine, Row, decode, feed, stop_or_choose
-from bark_core.engine.sampling import draw
+from bark_core.engine.loop import Drawn, Engine, Row, decode, feed, stop_or_choose
+from bark_core.engine.sampling import draw, probs_of
 from bark_core.model.transformer import CausalGPT
 from bark_core.types import SamplingOptions
 
@@ -52,16 +52,17 @@ class GraphEngine(Engine):
         self._n_positions = self.cache.keys.shape[2]
         self._tokens = torch.zeros(n_rows, dtype=torch.int64, device=self.device)
         self._positions = torch.zeros_like(self._tokens)
-        self._choices = torch.zeros_like(self._tokens)
+        # What a step drew, indices over their probabilities: one copy brings both, and this type holds both exactly.
+        self._drawn = torch.zeros((2, n_rows), dtype=torch.float64, device=self.device)
         self._graphs: dict[Step, Callable[[], None]] = {}
         self._kind: tuple[SamplingOptions, float | None] | None = None
-        self._temperature = torch.ones((), device=self.device)
-        self._min_end_prob = torch.ones((), device=self.device)
+        self._temperature = torch.ones((), dtype=torch.float32, device=self.device)
+        self._min_end_prob = torch.ones((), dtype=torch.float32, device=self.device)
         # Graphs work in the same memory and are captured on one stream: what outlives a step is the engine's own.
         self._pool: Any = None
         self._stream = torch.cuda.Stream(self.device) if capture and self.device.type == "cuda" else None
 
-    def run(self, rows: Sequence[Row], options: SamplingOptions, min_end_prob: float | None) -> Generator[Sequence[int | None]]:
+    def run(self, rows: Sequence[Row], options: SamplingOptions, min_end_prob: float | None) -> Generator[Sequence[Drawn | None]]:
         self._set_options(options, min_end_prob)
         ahead = min(row.steps_ahead() for row in rows)
         prompts = [row.prompt() for row in rows]
@@ -72,7 +73,7 @@ class GraphEngine(Engine):
             self._load([row.token for row in rows], [position - 1 for position in positions])
             self._launch(rows, rows[0].head(), max(positions))
         if ahead and any(prompts):
-            self._positions[: len(rows)].copy_(torch.tensor(positions))
+            self._positions[: len(rows)].copy_(torch.tensor(positions, dtype=torch.int64, device="cpu"))
         flight = self._fetch(len(rows))
         for k in range(1, ahead + 1):
             before = [row.generator.get_state() for row in rows]
@@ -85,7 +86,7 @@ class GraphEngine(Engine):
                 for row, is_halted, state in zip(rows, halted, before, strict=True):
                     if is_halted:
                         row.generator.set_state(state)
-                yield [None if is_halted else index for index, is_halted in zip(flight(), halted, strict=True)]
+                yield [None if is_halted else drawn for drawn, is_halted in zip(flight(), halted, strict=True)]
                 return
         yield flight()
 
@@ -102,15 +103,21 @@ class GraphEngine(Engine):
             self._graphs.clear()
 
     def _load(self, tokens: list[int], positions: list[int]) -> None:
-        self._tokens[: len(tokens)].copy_(torch.tensor(tokens))
-        self._positions[: len(tokens)].copy_(torch.tensor(positions))
+        for held, given in ((self._tokens, tokens), (self._positions, positions)):
+            held[: len(given)].copy_(torch.tensor(given, dtype=torch.int64, device="cpu"))
 
     def _draw(self, hidden: Tensor, rows: Sequence[Row], options: SamplingOptions, min_end_prob: float | None) -> None:
         """Draw after a prompt, as `step` does after a token."""
         first, count = rows[0].head()
         choice, probs = draw(self.head(hidden, first, count), options, self.noise(rows, count) if options.temperature else None)
-        self._choices[: len(rows)].copy_(stop_or_choose(choice, probs, min_end_prob))
-        self._tokens[: len(rows)].copy_(choice + first)
+        self._keep(choice, probs, first, min_end_prob)
+
+    def _keep(self, choice: Tensor, probs: Tensor, first: int, min_end_prob: float | Tensor | None) -> None:
+        """Keep what was drawn for whoever fetches it, and as the tokens to feed next."""
+        n_rows = len(choice)
+        self._drawn[0, :n_rows].copy_(stop_or_choose(choice, probs, min_end_prob))
+        self._drawn[1, :n_rows].copy_(probs_of(probs, choice))
+        self._tokens[:n_rows].copy_(choice + first)
 
     def _launch(self, rows: Sequence[Row], head: tuple[int, int], n_keys: int) -> None:
         assert self._kind is not None
@@ -124,7 +131,7 @@ class GraphEngine(Engine):
         self._graphs[step]()
 
     def step_on_device(self, step: Step) -> None:
-        """Take one step from the tokens and positions on the device: draw, keep the choices, move on. No host sync, fixed shapes."""
+        """Take one step from the tokens and positions on the device: draw, keep what was drawn, move on. No host sync, fixed shapes."""
         n_rows, first, count, n_keys, options, min_end_prob = step
         tokens, positions = self._tokens[:n_rows], self._positions[:n_rows]
         mask = (self._key_index[:n_keys] <= positions[:, None])[:, None, None]  # (B, 1, 1, n_keys)
@@ -132,8 +139,7 @@ class GraphEngine(Engine):
         noise = self._noise[count][:n_rows] if options.temperature else None
         choice, probs = draw(self.model.lm_head(hidden, first, count), options, noise, self._temperature)
         has_limit = min_end_prob is not None and min_end_prob >= 0
-        self._choices[:n_rows].copy_(stop_or_choose(choice, probs, self._min_end_prob if has_limit else min_end_prob))
-        tokens.copy_(choice + first)
+        self._keep(choice, probs, first, self._min_end_prob if has_limit else min_end_prob)
         positions.add_(1)
 
     def _record(self, step: Step) -> Callable[[], None]:
@@ -157,18 +163,20 @@ class GraphEngine(Engine):
         self._pool = graph.pool()
         return graph.replay
 
-    def _fetch(self, n_rows: int) -> Callable[[], list[int]]:
-        """Begin to copy the choices to the host; return a function that waits for them."""
-        if self.device.type != "cuda":
-            return self._choices[:n_rows].clone().tolist
-        host = torch.empty(n_rows, dtype=torch.int64, pin_memory=True)
-        host.copy_(self._choices[:n_rows], non_blocking=True)
-        arrived = torch.cuda.Event()
-        arrived.record(torch.cuda.current_stream(self.device))
+    def _fetch(self, n_rows: int) -> Callable[[], list[Drawn]]:
+        """Begin to copy what was drawn to the host; return a function that waits for it."""
+        is_on_gpu = self.device.type == "cuda"
+        host = torch.empty(self._drawn.shape, dtype=self._drawn.dtype, device="cpu", pin_memory=is_on_gpu)
+        host.copy_(self._drawn, non_blocking=True)
+        arrived = torch.cuda.Event() if is_on_gpu else None
+        if arrived is not None:
+            arrived.record(torch.cuda.current_stream(self.device))
 
-        def read() -> list[int]:
-            arrived.synchronize()
-            return host.tolist()
+        def read() -> list[Drawn]:
+            if arrived is not None:
+                arrived.synchronize()
+            indices, probs = host.tolist()
+            return [(int(index), prob) for index, prob in zip(indices[:n_rows], probs, strict=False)]
 
         return read
 
@@ -188,8 +196,8 @@ class _Probe(Row):
         if self.drawn:
             return None
         self.position = 3
-        tokens = (torch.arange(4) + self._start) % self._model.config.input_vocab_size
-        return self._model.embed(tokens.to(self._model.wpe.weight.device)), 0
+        tokens = torch.arange(self._start, self._start + 4, dtype=torch.int64, device=self._model.wpe.weight.device)
+        return self._model.embed(tokens % self._model.config.input_vocab_size), 0
 
     def head(self, ahead: int = 0) -> tuple[int, int]:
         del ahead

@@ -5,14 +5,17 @@ Knows prompts, positions, slots and when to stop asking; what a token means is t
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterable, Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bark_core.engine.sampling import draw, draw_noise
+from bark_core.engine.modes import resumed_computing
+from bark_core.engine.sampling import draw, draw_noise, explain_nan, probs_of
 from bark_core.model.cache import KVCache
 from bark_core.model.transformer import CausalGPT
 from bark_core.types import SamplingOptions
@@ -20,9 +23,14 @@ from bark_core.types import SamplingOptions
 STOPPED = -1
 """What a row is told in place of an index when its step ended it."""
 
+Drawn = tuple[int, float]
+"""What a step drew for a row: an index, counted from the first logit, or STOPPED; and the probability of what was drawn."""
+
 
 class Row(ABC):
     """One sequence on its way through a causal stage."""
+
+    stage: ClassVar[str] = "causal"
 
     def __init__(self, generator: torch.Generator) -> None:
         self.generator = generator
@@ -33,8 +41,17 @@ class Row(ABC):
 
     @property
     def logprob(self) -> float:
-        """The mean log-probability of what was drawn."""
+        """The mean log-probability of what was drawn and kept."""
         return self.logprob_sum / max(1, self.n_drawn)
+
+    def take(self, index: int, prob: float) -> None:
+        """Accept what a step drew. Raises: GenerationError where its probability is not a number."""
+        if not prob > 0:
+            raise explain_nan(self.stage)
+        if index != STOPPED:
+            self.logprob_sum += math.log(prob)
+            self.n_drawn += 1
+        self.accept(index)
 
     @abstractmethod
     def prompt(self) -> tuple[Tensor, int] | None:
@@ -68,7 +85,7 @@ class Engine:
         config = model.config
         self.cache = KVCache(config.n_layer, n_rows, n_positions or config.block_size, config.n_embd, weight.dtype, weight.device)
         self._noise: dict[int, Tensor] = {}
-        self._key_index = torch.arange(config.block_size, device=self.device)
+        self._key_index = torch.arange(config.block_size, dtype=torch.int64, device=self.device)
 
     def prefill(self, x: Tensor, slot: int, start: int) -> Tensor:
         """Feed embeddings (T, C) to one slot; return the last hidden state (1, C)."""
@@ -77,47 +94,49 @@ class Engine:
     def step(self, tokens: list[int], positions: list[int]) -> Tensor:
         """Feed one token to each of slots 0 … B − 1; return hidden states (B, C)."""
         n_keys = max(positions) + 1
-        where = torch.tensor(positions, device=self.device)
+        where = torch.tensor(positions, dtype=torch.int64, device=self.device)
         mask = None
         if min(positions) != n_keys - 1:
             mask = (self._key_index[:n_keys] <= where[:, None])[:, None, None]  # (B, 1, 1, n_keys)
-        return self.model.step(torch.tensor(tokens, device=self.device), where, self.cache, n_keys, mask)
+        return self.model.step(torch.tensor(tokens, dtype=torch.int64, device=self.device), where, self.cache, n_keys, mask)
 
     def head(self, hidden: Tensor, first: int, count: int) -> Tensor:
         """Return logits first … first + count − 1 of hidden states (B, C): (B, count)."""
         return self.model.lm_head(hidden, first, count)
 
-    def run(self, rows: Sequence[Row], options: SamplingOptions, min_end_prob: float | None) -> Generator[Sequence[int | None]]:
-        """Feed rows and draw for each: yield the indices of one step, or of some steps in turn; None where a row took no part.
+    def run(self, rows: Sequence[Row], options: SamplingOptions, min_end_prob: float | None) -> Generator[Sequence[Drawn | None]]:
+        """Feed rows and draw for each: yield what one step drew, or some steps in turn; None where a row took no part.
 
-        Whoever drives this hands every index to its row before asking for more.
+        Whoever drives this hands to every row what was drawn for it before asking for more.
         """
         yield self.choose(rows, options, min_end_prob)
 
-    def choose(self, rows: Sequence[Row], options: SamplingOptions, min_end_prob: float | None) -> list[int]:
-        """Feed rows and draw for each: the indices of one step."""
+    def choose(self, rows: Sequence[Row], options: SamplingOptions, min_end_prob: float | None) -> list[Drawn]:
+        """Feed rows and draw for each: what one step drew."""
         first, count = rows[0].head()
         logits = self.head(feed(self, rows, [row.prompt() for row in rows]), first, count)
         noise = self.noise(rows, count) if options.temperature else None
-        return stop_or_choose(*draw(logits, options, noise), min_end_prob).tolist()
+        choice, probs = draw(logits, options, noise)
+        return list(zip(stop_or_choose(choice, probs, min_end_prob).tolist(), probs_of(probs, choice).tolist(), strict=True))
 
     def noise(self, rows: Sequence[Row], count: int) -> Tensor:
         """Draw Exp(1) noise (B, count), each row's from its own generator."""
         if count not in self._noise:
-            self._noise[count] = torch.empty(self.n_rows, count, device=self.device)
+            self._noise[count] = torch.empty((self.n_rows, count), dtype=torch.float32, device=self.device)
         buffer = self._noise[count]
         for slot, row in enumerate(rows):
             draw_noise(buffer[slot], row.generator)
-        return buffer[: len(rows)]
+        return buffer if len(rows) == self.n_rows else buffer[: len(rows)]
 
 
-@torch.inference_mode()
+@resumed_computing
 def decode(engine: Engine, waiting: Iterable[Row], options: SamplingOptions, min_end_prob: float | None = None) -> Generator[list[Row]]:
     """Run rows to their ends, at most `engine.n_rows` at a time; yield the rows that took a step, after each step.
 
     A row that ends leaves its slot to the next waiting one as soon as their heads agree. `min_end_prob`: the last logit
     is the end's; a step also ends where its probability is at least this (compared in float32), None: only where it is
     drawn; only the semantic stage has an end, so `min_end_prob` below 0 says that there is none.
+    Raises: GenerationError where the model gives probabilities that are not numbers.
     """
     queue, rows = iter(waiting), list[Row]()
     upcoming = next(queue, None)
@@ -127,11 +146,11 @@ def decode(engine: Engine, waiting: Iterable[Row], options: SamplingOptions, min
             upcoming = next(queue, None)
         if not rows:
             return
-        for indices in engine.run(rows, options, min_end_prob):
+        for step in engine.run(rows, options, min_end_prob):
             stepped = list[Row]()
-            for row, index in zip(rows, indices, strict=True):
-                if index is not None:
-                    row.accept(index)
+            for row, drawn in zip(rows, step, strict=True):
+                if drawn is not None:
+                    row.take(*drawn)
                     stepped.append(row)
             yield stepped
         _close_ranks(engine, rows)

@@ -14,12 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from bark_core.engine.compile import CompilerFailed, NativeUnavailable, load_compiled
 from bark_core.engine.levels import choose_levels
-from bark_core.engine.loop import Engine, Row
+from bark_core.engine.loop import Drawn, Engine, Row
 from bark_core.engine.threads import run_with_threads
 from bark_core.errors import GenerationError
 from bark_core.model.cache import KVCache
@@ -137,9 +138,8 @@ class _NativeModel:
                 f"its cache has {self.n_positions} positions in {self.n_rows} rows."
             )
         x = x.float().contiguous()
-        hidden = torch.empty((n - first, self.width), dtype=torch.float32, device="cpu")
-        addresses = _address(x, torch.float32, n, self.width), _address(hidden, torch.float32, n - first, self.width)
-        done = self._library.run_window(self.pool, self.model, int8_acts, n, start, row, causal, first, *addresses)
+        address, hidden = _address(x, torch.float32, n, self.width), x.new_empty((n - first, self.width))
+        done = self._library.run_window(self.pool, self.model, int8_acts, n, start, row, causal, first, address, ctypes.c_void_p(hidden.data_ptr()))
         return hidden if done else None
 
     def decode_step(self, x: Tensor, positions: list[int]) -> Tensor:
@@ -150,18 +150,21 @@ class _NativeModel:
                 f"The kernel was asked for positions {positions} of {n} rows; its cache has {self.n_positions} positions in {self.n_rows} rows."
             )
         x = x.float().contiguous()
-        hidden = torch.empty((n, self.width), dtype=torch.float32, device="cpu")
-        addresses = _address(x, torch.float32, n, self.width), (ctypes.c_int64 * n)(*positions), _address(hidden, torch.float32, n, self.width)
-        self._library.decode_step(self.pool, self.model, n, *addresses)
+        address, hidden = _address(x, torch.float32, n, self.width), torch.empty_like(x)
+        self._library.decode_step(self.pool, self.model, n, address, (ctypes.c_int64 * n)(*positions), ctypes.c_void_p(hidden.data_ptr()))
         return hidden
 
-    def multiply_rows(self, weight: Tensor, x: Tensor) -> Tensor:
-        """Return x (B, C) times rows of weights (N, C), in the weights' precision: (B, N) float32."""
-        x, (n, count) = x.float().contiguous(), (len(x), len(weight))
-        out = torch.empty((n, count), dtype=torch.float32, device="cpu")
-        linear = _Linear(_address(weight, self._dtype, count, self.width), None, None)
-        addresses = _address(x, torch.float32, n, self.width), _address(out, torch.float32, n, count)
-        self._library.multiply_rows(self.pool, KINDS[self._dtype], ctypes.byref(linear), n, self.width, count, *addresses)
+    def describe_rows(self, weight: Tensor) -> tuple[Any, int]:
+        """Return what `multiply_rows` takes for rows of weights (N, C)."""
+        self._kept.append(weight)
+        return ctypes.byref(_Linear(_address(weight, self._dtype, len(weight), self.width), None, None)), len(weight)
+
+    def multiply_rows(self, rows: tuple[Any, int], x: Tensor) -> Tensor:
+        """Return x (B, C) times described rows of weights, in the weights' precision: (B, N) float32."""
+        (linear, count), x = rows, x.float().contiguous()
+        n = x.shape[0]
+        address, out = _address(x, torch.float32, n, self.width), x.new_empty((n, count))
+        self._library.multiply_rows(self.pool, KINDS[self._dtype], linear, n, self.width, count, address, ctypes.c_void_p(out.data_ptr()))
         return out
 
     def _layer(self, block: Block) -> _Layer:
@@ -196,6 +199,7 @@ class NativeEngine(Engine):
         super().__init__(model, n_rows, n_positions)
         self._n_threads = torch.get_num_threads()
         self._native = _NativeModel(model, self.cache.keys, self.cache.values, library)
+        self._heads: dict[tuple[int, int], Any] = {}
 
     def prefill(self, x: Tensor, slot: int, start: int) -> Tensor:
         placed = x + self.model.wpe.weight[start : start + len(x)]
@@ -203,13 +207,16 @@ class NativeEngine(Engine):
         return run_with_threads(self._n_threads, super().prefill, x, slot, start) if hidden is None else hidden
 
     def step(self, tokens: list[int], positions: list[int]) -> Tensor:
-        ids, where = (torch.tensor(each, dtype=torch.int64, device="cpu") for each in (tokens, positions))
-        return self._native.decode_step(self.model.embed(ids) + self.model.wpe(where), positions)
+        # A row of numbers becomes a tensor faster by way of numpy.
+        ids, where = torch.from_numpy(np.array(tokens, dtype=np.int64)), torch.from_numpy(np.array(positions, dtype=np.int64))
+        return self._native.decode_step(self.model.embed(ids) + torch.embedding(self.model.wpe.weight, where), positions)
 
     def head(self, hidden: Tensor, first: int, count: int) -> Tensor:
-        return self._native.multiply_rows(self.model.lm_head.weight[first : first + count], hidden)
+        if (first, count) not in self._heads:
+            self._heads[first, count] = self._native.describe_rows(self.model.lm_head.weight[first : first + count])
+        return self._native.multiply_rows(self._heads[first, count], hidden)
 
-    def choose(self, rows: Sequence[Row], options: SamplingOptions, min_end_prob: float | None) -> list[int]:
+    def choose(self, rows: Sequence[Row], options: SamplingOptions, min_end_prob: float | None) -> list[Drawn]:
         """As `Engine`'s, while torch has one thread: its others would go on spinning for work when the kernel's need the cores."""
         self._n_threads = torch.get_num_threads()
         return run_with_threads(1, super().choose, rows, options, min_end_prob)

@@ -7,6 +7,7 @@ voices or files.
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -19,11 +20,13 @@ from torch import Tensor, nn
 
 from bark_core.config import PARTS, STAGES, BarkConfig
 from bark_core.engine.compile import NativeUnavailable
+from bark_core.engine.finite import check_weights
 from bark_core.engine.graphs import GraphEngine, GraphsUnavailable, check_graphs
 from bark_core.engine.loop import Engine
 from bark_core.engine.memory import release_pages, trim_heap
+from bark_core.engine.modes import computing, loading
 from bark_core.engine.native import NativeEngine, NativeWindows, load_library
-from bark_core.errors import InvalidInput
+from bark_core.errors import GenerationError, InvalidInput
 from bark_core.model.codec import Codec
 from bark_core.model.quantize import Int8Linear, StoredEmbedding, quantize_linears
 from bark_core.model.transformer import CausalGPT, FineGPT
@@ -36,7 +39,6 @@ CAUSAL = STAGES[:2]
 
 TOLERANCES = {"fp32": 1e-4, "bf16": 0.05, "int8": 0.05}
 """How far the compiled step's hidden states may be from torch's, relative to their size. Ten times what rounding does."""
-
 
 INT8_ACTS_TOLERANCE = 3
 """How many times the error of 16-bit activations that of 8-bit ones may be, for 8-bit ones to be used."""
@@ -119,18 +121,21 @@ class Runtime:
 
         `plain`: torch's own operations only, which every faster path is checked against. `offload`: parts wait in the
         host's memory and are on their device only while they run; graphs, which hold addresses, are done without.
+        Raises: CheckpointError, naming the tensor, for weights that are not numbers, as far as loading reads them.
         """
         self.config = config
         self.placement = dict(placement)
-        self._models = {part: _build(config, part, load_state(part), placement[part], offload) for part in PARTS}
-        self._waiting: dict[str, dict[str, Tensor]] = {part: model.state_dict() for part, model in self._models.items()} if offload else {}
-        self._users: dict[str, int] = dict.fromkeys(PARTS, 0)
+        self._process = os.getpid()
+        self._users: dict[str, set[object]] = {part: set() for part in PARTS}
         self._lock = threading.Lock()
         self._idle: dict[str, list[Engine]] = {part: [] for part in CAUSAL}
-        self._library = None if plain else self._load_library()
-        if self._library is not None and "fine" in self._stages_on("cpu"):
-            _speed_up_fine(self.fine, self._library, TOLERANCES[placement["fine"].precision])
-        self._captured = not (plain or offload) and self._check_graphs()
+        with loading():
+            self._models = {part: _build(config, part, load_state(part), placement[part], offload) for part in PARTS}
+            self._waiting: dict[str, dict[str, Tensor]] = {part: model.state_dict() for part, model in self._models.items()} if offload else {}
+            self._library = None if plain else self._load_library()
+            if self._library is not None and "fine" in self._stages_on("cpu"):
+                _speed_up_fine(self.fine, self._library, TOLERANCES[placement["fine"].precision])
+            self._captured = not (plain or offload) and self._check_graphs()
 
     def _load_library(self) -> ctypes.CDLL | None:
         """Return the compiled step if it is to be had and gives what torch gives, else None, with one warning."""
@@ -140,7 +145,7 @@ class Runtime:
         try:
             library = load_library()
             for stage in (each for each in on_cpu if each in CAUSAL):
-                _check_native(self.causal(stage), library, TOLERANCES[self.placement[stage].precision])
+                _check_native(self.causal(stage), stage, library, TOLERANCES[self.placement[stage].precision])
         except NativeUnavailable as error:
             _warn_slow(str(error))
             return None
@@ -183,7 +188,9 @@ class Runtime:
         """Keep a part on its device meanwhile, where parts wait elsewhere; the last of several users at once sends it back.
 
         What it needed in passing goes back to the system, so that a peak of memory is the largest stage's, not the sum of all.
+        Raises: GenerationError in a fork of the process that loaded it.
         """
+        self._check_process()
         if not self._waiting:
             try:
                 yield
@@ -192,28 +199,37 @@ class Runtime:
                 if isinstance(table := getattr(self._models[part], "wte", None), StoredEmbedding):
                     release_pages(table.table)
             return
-        device = self.placement[part].device
-        with self._lock:
-            self._users[part] += 1
+        device, user = self.placement[part].device, object()
         try:
-            with self._lock:
+            with self._lock, loading():
+                self._users[part].add(user)
                 self._models[part].to(device)
             yield
         finally:
             with self._lock:
-                self._users[part] -= 1
+                self._users[part].discard(user)
                 if not self._users[part]:
                     self._idle.get(part, []).clear()
                     # Not a copy back: the tensors that waited are still there.
-                    self._models[part].load_state_dict(self._waiting[part], assign=True)
+                    with loading():
+                        self._models[part].load_state_dict(self._waiting[part], assign=True)
                     if device.type == "cuda":
                         torch.cuda.empty_cache()  # for the stage that comes next, which may not fit into the pieces
+
+    def _check_process(self) -> None:
+        """Raise GenerationError in a fork: it has the memory of the threads that compute, and not the threads."""
+        if os.getpid() != self._process:
+            raise GenerationError(
+                f"This Bark was loaded by process {self._process}, and process {os.getpid()} is a fork of that, which has none of its threads. "
+                "Fork before anything is loaded, and load in each process that speaks (gunicorn: without --preload)."
+            )
 
     @contextmanager
     def lend_engine(self, stage: str, n_rows: int) -> Iterator[Engine]:
         """Lend an engine of exactly `n_rows` slots for one run of a causal stage; the last one used is kept for the next run."""
-        idle = self._idle[stage]
-        engine = idle.pop() if idle else None
+        idle, engine = self._idle[stage], None
+        with suppress(IndexError):
+            engine = idle.pop()
         if engine is None or engine.n_rows != n_rows:
             engine = self._make_engine(stage, n_rows)
         try:
@@ -229,9 +245,10 @@ class Runtime:
 
     def _make_engine(self, stage: str, n_rows: int) -> Engine:
         model, code = self.causal(stage), self._choose_code(stage)
-        if code == "kernel" and self._library is not None:
-            return NativeEngine(model, n_rows, self._library)
-        return GraphEngine(model, n_rows) if code == "graphs" else Engine(model, n_rows)
+        with loading():
+            if code == "kernel" and self._library is not None:
+                return NativeEngine(model, n_rows, self._library)
+            return GraphEngine(model, n_rows) if code == "graphs" else Engine(model, n_rows)
 
     def describe_code(self) -> dict[str, str]:
         """Return by part whose code runs it, as decided at load: "kernel" (compiled), "graphs" (captured, on a GPU) or "torch"."""
@@ -243,10 +260,13 @@ def _warn_slow(reason: str, what: str = "Decoding goes step by step", times: str
     warnings.warn(f"{what} through torch, {times} slower than it could: {reason}.", stacklevel=5)
 
 
-@torch.inference_mode()
-def _check_native(model: CausalGPT, library: ctypes.CDLL, tolerance: float) -> None:
-    """Compare the compiled step with torch's on a short decode of two rows. Raises: NativeUnavailable where they differ."""
-    prompt = torch.arange(6) % model.config.input_vocab_size
+@computing()
+def _check_native(model: CausalGPT, stage: str, library: ctypes.CDLL, tolerance: float) -> None:
+    """Compare the compiled step with torch's on a short decode of two rows.
+
+    Raises: NativeUnavailable where they differ, CheckpointError where it is the weights that are not numbers.
+    """
+    prompt = torch.arange(6, dtype=torch.int64, device="cpu") % model.config.input_vocab_size
     hidden, logits = [], []
     for engine in (NativeEngine(model, 2, library, n_positions=8), Engine(model, 2, n_positions=8)):
         for slot in range(2):
@@ -254,30 +274,34 @@ def _check_native(model: CausalGPT, library: ctypes.CDLL, tolerance: float) -> N
         steps = [engine.step([1, 2], [4 + k, 4 + k]) for k in range(2)]
         hidden.append(torch.cat(steps).float())
         logits.append(engine.head(steps[-1], 1, model.config.output_vocab_size - 1).float())
+    check_weights(model, stage, *hidden, *logits)
     for what, (native, plain) in (("hidden states", hidden), ("logits", logits)):
         error = float((native - plain).norm() / plain.norm())
         if not error <= tolerance:
             raise NativeUnavailable(f"its {what} are off by {error:.1e} of their size, where {tolerance:.0e} is allowed")
 
 
-@torch.inference_mode()
+@computing()
 def _speed_up_fine(model: FineGPT, library: ctypes.CDLL, tolerance: float) -> None:
     """Let the kernel run the fine stage's windows where it can, and where that gives what torch gives.
 
     8-bit weights take 8-bit activations where this costs little accuracy, which depends on the weights and is measured; else 16-bit ones.
     """
     n_positions, config = min(model.config.block_size, 96), model.config
-    codes = torch.arange(n_positions * config.n_codes_total).reshape(n_positions, -1) * 37 % config.output_vocab_size
+    codes = torch.arange(n_positions * config.n_codes_total, dtype=torch.int64, device="cpu").reshape(n_positions, -1) * 37 % config.output_vocab_size
     x = sum((model.embed(codes[:, i], i) for i in range(config.n_codes_total)), start=model.wpe.weight[:n_positions])[None]
     is_int8 = any(isinstance(module, Int8Linear) for module in model.modules())
     plain = model.run_in_torch(x, 0).float()
+    check_weights(model, "fine", plain)
     made = list[NativeWindows]()
     for int8_acts in (False, True) if is_int8 else (False,):
         with suppress(NativeUnavailable):  # a model or a processor that torch does as well, or one without products of 8 bits
             made.append(NativeWindows(model, library, int8_acts))
     if not made:
         return
-    errors = [float((windows(x, 0) - plain).norm() / plain.norm()) for windows in made]
+    found = [windows(x, 0) for windows in made]
+    check_weights(model, "fine", *found)
+    errors = [float((each - plain).norm() / plain.norm()) for each in found]
     if not errors[0] <= tolerance:
         _warn_slow(f"the kernel's windows are off by {errors[0]:.1e} of their size", "The fine stage runs", "somewhat")
         return
@@ -292,6 +316,7 @@ def _build(config: BarkConfig, part: str, state: Mapping[str, Tensor], placement
     dtype, device = DTYPES[placement.precision], torch.device("cpu") if offload else placement.device
     if placement.precision == "int8":
         quantize_linears(module, release_pages)
+        check_weights(module, part, *(each.scale for each in module.modules() if isinstance(each, Int8Linear)))
     if isinstance(module, CausalGPT) and placement.device.type == "cpu":
         _keep_table(module, dtype)
     module.load_state_dict({name: _convert(tensor, device, dtype) for name, tensor in module.state_dict().items()}, assign=True)
@@ -315,7 +340,7 @@ def _convert(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor
 
 
 def make_model(config: BarkConfig, part: str) -> nn.Module:
-    """Return an untrained model of one part."""
+    """Return an untrained model of one part, in float32."""
     if part == "codec":
-        return Codec(config.codec)
-    return FineGPT(config.fine) if part == "fine" else CausalGPT(getattr(config, part))
+        return Codec(config.codec).float()
+    return (FineGPT(config.fine) if part == "fine" else CausalGPT(getattr(config, part))).float()

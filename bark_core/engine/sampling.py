@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bark_core.errors import GenerationError
 from bark_core.types import SamplingOptions
 
 
@@ -34,6 +35,22 @@ def draw(logits: Tensor, options: SamplingOptions, noise: Tensor | None, tempera
     assert noise is not None
     probs = (logits / (options.temperature if temperature is None else temperature)).softmax(dim=-1)
     return pick(probs, noise), probs
+
+
+def probs_of(probs: Tensor, indices: Tensor) -> Tensor:
+    """Return the probabilities (…,) of drawn indices (…,).
+
+    Where a logit is no number, or infinite, all of its row's probabilities are no numbers: so each tells of all.
+    """
+    return probs.gather(-1, indices[..., None])[..., 0]
+
+
+def explain_nan(part: str, what: str = "probabilities") -> GenerationError:
+    """Return the error for a part of the model that gave no numbers."""
+    return GenerationError(
+        f"The {part} stage gave {what} that are not numbers: its weights are damaged, or its precision is too low for them. "
+        "Use an undamaged checkpoint, or load in fp32."
+    )
 
 
 def filter_logits(logits: Tensor, options: SamplingOptions) -> Tensor:
@@ -66,7 +83,8 @@ def _keep_top_p_row(logits: np.ndarray, top_p: float) -> np.ndarray:
     from scipy.special import softmax  # takes a while, and few ask for top-p
 
     order = np.argsort(logits)[::-1]
-    exceeds = np.cumsum(softmax(logits[order])) > top_p
+    with np.errstate(all="ignore"):  # what is too unlikely for float32 is 0, and no error even where the caller makes errors of it
+        exceeds = np.cumsum(softmax(logits[order])) > top_p
     kept = logits.copy()
     kept[order[1:][exceeds[:-1]]] = -np.inf
     return kept

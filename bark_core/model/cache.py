@@ -17,7 +17,7 @@ class KVCache:
         shape = (n_layer, n_rows, n_positions, width)
         self.keys = torch.zeros(shape, dtype=dtype, device=device)
         self.values = torch.zeros(shape, dtype=dtype, device=device)
-        self.rows = torch.arange(n_rows, device=device)
+        self.rows = torch.arange(n_rows, dtype=torch.int64, device=device)
 
     def write_span(self, layer: int, row: int, start: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Store (1, T, C) keys and values at start … start + T of a row; return all of that row's up to there, (1, start + T, C)."""

@@ -57,7 +57,7 @@ class Codec(nn.Module):
     def __init__(self, config: CodecConfig) -> None:
         super().__init__()
         self.config = config
-        self.codebooks = nn.Parameter(torch.zeros(config.n_codebooks, config.codebook_size, config.dimension))
+        self.codebooks = nn.Parameter(torch.zeros((config.n_codebooks, config.codebook_size, config.dimension), dtype=torch.float32))
         self.decoder = import_seanet().SEANetDecoder(
             channels=1,
             dimension=config.dimension,

@@ -24,8 +24,8 @@ class Int8Linear(nn.Module):
     @torch.no_grad()
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
-        self.register_buffer("weight", torch.empty(weight.shape, dtype=torch.int8))
-        self.register_buffer("scale", torch.empty(len(weight)))
+        self.register_buffer("weight", torch.empty(weight.shape, dtype=torch.int8, device=weight.device))
+        self.register_buffer("scale", torch.empty(len(weight), dtype=torch.float32, device=weight.device))
         # Some rows at a time, into place: the memory that a whole matrix takes in passing would stay with the process.
         for rows, whole, scale in zip(weight.split(_ROWS), self.weight.split(_ROWS), self.scale.split(_ROWS), strict=True):
             most = rows.float().abs().amax(dim=1).clamp(min=1e-12)

@@ -72,7 +72,7 @@ class Head(nn.Module):
 
     def __init__(self, n_embd: int, vocab_size: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(vocab_size, n_embd))
+        self.weight = nn.Parameter(torch.empty((vocab_size, n_embd), dtype=torch.float32))
         nn.init.normal_(self.weight, std=0.02)
 
     def forward(self, hidden: Tensor, first: int = 0, count: int | None = None) -> Tensor:

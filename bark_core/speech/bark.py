@@ -9,7 +9,7 @@ import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from typing import Any, TypeVar, Unpack, cast
+from typing import Any, NoReturn, TypeVar, Unpack, cast
 
 import numpy as np
 import torch
@@ -84,6 +84,13 @@ class Bark:
         encoder = TextEncoder.load(checkpoint.load_tokenizer_file(), config.max_text_tokens)
         runtime = Runtime(config, checkpoint.load_state, placement, offload=offload)
         return cls(config, runtime, encoder, checkpoint.name, checkpoint.digest, checkpoint.voices, checkpoint.load_voice_arrays)
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        """Refuse what pickle and copy ask for."""
+        raise InvalidInput(
+            "A Bark cannot be pickled or copied: it is memory and threads of this process. Load one in each process that speaks; "
+            "within a process, threads may share one."
+        )
 
     def generate(
         self,

@@ -21,6 +21,8 @@ NO_END = -1.0
 class CoarseRow(Row):
     """One sequence of semantic tokens on its way to codes. `prefilled` counts the positions its prompts have fed."""
 
+    stage = "coarse"
+
     def __init__(
         self, model: CausalGPT, config: BarkConfig, semantic: np.ndarray, history: History | None, generator: torch.Generator
     ) -> None:
@@ -50,7 +52,7 @@ class CoarseRow(Row):
             return None
         self.prefilled += len(ids) - shared
         self.position = len(ids) - 1
-        fresh = torch.tensor(ids[shared:], device=self._model.wpe.weight.device)
+        fresh = torch.tensor(ids[shared:], dtype=torch.int64, device=self._model.wpe.weight.device)
         return self._model.embed(fresh), shared
 
     def _window_prompt(self) -> list[int]:

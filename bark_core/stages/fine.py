@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from bark_core.config import BarkConfig
-from bark_core.engine.sampling import draw, draw_noise
+from bark_core.engine.modes import resumed_computing
+from bark_core.engine.sampling import draw, draw_noise, explain_nan, probs_of
 from bark_core.model.transformer import FineGPT
 from bark_core.types import History, SamplingOptions
 
@@ -32,12 +33,29 @@ class FineRow:
         beyond = self._n_new - (self._window - self._n_history)
         self.n_loops = max(0, math.ceil(beyond / self._hop)) + 1
         self.n_done = 0
-        self.logprob = 0.0
+        self._logprob_sum, self._n_drawn = 0.0, 0
+
+    @property
+    def logprob(self) -> float:
+        """The mean log-probability of what was drawn, without padding."""
+        return self._logprob_sum / max(1, self._n_drawn)
 
     def open_window(self) -> tuple[Tensor, int]:
         """Return a copy of the next window's codes (1024, 8) and the first position in it to fill."""
         start, fill = self._bounds()
         return self._codes[start : start + self._window].clone(), fill - start
+
+    def count_frames(self) -> int:
+        """Return how many of the next window's positions to fill are frames, not padding."""
+        start, fill = self._bounds()
+        return min(start + self._window, self._n_history + self._n_new) - fill
+
+    def count_logprob(self, total: float, n_drawn: int) -> None:
+        """Add the log-probabilities of what was drawn for a window. Raises: GenerationError where they are not numbers."""
+        if not math.isfinite(total):
+            raise explain_nan("fine")
+        self._logprob_sum += total
+        self._n_drawn += n_drawn
 
     def close_window(self, codes: Tensor) -> None:
         """Take back the window that `open_window` gave, filled."""
@@ -54,15 +72,20 @@ class FineRow:
         return self._codes[self._n_history : self._n_history + self._n_new].numpy().T.copy()
 
 
-@torch.inference_mode()
+@resumed_computing
 def run_fine(
     model: FineGPT, config: BarkConfig, rows: Sequence[FineRow], options: SamplingOptions, n_slots: int = 1
 ) -> Generator[list[FineRow]]:
-    """Fill all rows, window by window, the first `n_slots` that have one left together; yield them after each codebook."""
-    device = model.wpe.weight.device
+    """Fill all rows, window by window, the first `n_slots` that have one left together; yield them after each codebook.
+
+    Raises: GenerationError where the model gives probabilities that are not numbers.
+    """
+    device, n_drawn = model.wpe.weight.device, config.n_fine_codebooks - config.n_coarse_codebooks
     while active := [row for row in rows if row.n_done < row.n_loops][:n_slots]:
         windows, firsts = zip(*(row.open_window() for row in active), strict=True)
+        counts = [row.count_frames() for row in active]
         codes = torch.stack(windows).to(device)  # (B, 1024, 8)
+        logprobs = torch.zeros(len(active), dtype=torch.float32, device=device)
         x: Tensor | None = None
         for codebook in range(config.n_fine_codebooks):
             if codebook >= config.n_coarse_codebooks:
@@ -70,16 +93,23 @@ def run_fine(
                 # The sum that the model reads holds this codebook as it stands: padding, or what an earlier window drew.
                 x_now = x + model.embed(codes[..., codebook], codebook)
                 logits = model(x_now, codebook, min(firsts), config.codebook_size)  # (B, 1024 − first, 1024)
-                for i, (row, first) in enumerate(zip(active, firsts, strict=True)):
-                    codes[i, first:, codebook] = _draw_codes(logits[i, first - min(firsts) :], options, row.generator)
+                for i, (row, first, n_frames) in enumerate(zip(active, firsts, counts, strict=True)):
+                    codes[i, first:, codebook], probs = _draw_codes(logits[i, first - min(firsts) :], options, row.generator)
+                    logprobs[i] += probs[:n_frames].log().sum()
                 yield active
             embedded = model.embed(codes[..., codebook], codebook)
             x = embedded if x is None else x + embedded
-        for row, window in zip(active, codes.cpu(), strict=True):
+        # Read with the codes, a window at a time: before, a GPU would be waited for.
+        for row, window, n_frames, logprob in zip(active, codes.cpu(), counts, logprobs.tolist(), strict=True):
+            row.count_logprob(logprob, n_drawn * n_frames)
             row.close_window(window)
 
 
-def _draw_codes(logits: Tensor, options: SamplingOptions, generator: torch.Generator) -> Tensor:
-    """Draw one code for each of the positions at once: logits (T, 1024) → (T,). The shape decides how the generator moves on."""
-    noise = draw_noise(torch.empty(logits.shape, device=logits.device), generator) if options.temperature else None
-    return draw(logits, options, noise)[0]
+def _draw_codes(logits: Tensor, options: SamplingOptions, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Draw one code for each of the positions at once: logits (T, 1024) → codes (T,) and their probabilities (T,).
+
+    The shape decides how the generator moves on.
+    """
+    noise = torch.empty(logits.shape, dtype=torch.float32, device=logits.device) if options.temperature else None
+    codes, probs = draw(logits, options, None if noise is None else draw_noise(noise, generator))
+    return codes, probs_of(probs, codes)

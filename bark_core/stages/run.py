@@ -16,7 +16,9 @@ import numpy as np
 import torch
 
 from bark_core.config import BarkConfig
+from bark_core.engine.modes import computing
 from bark_core.engine.runtime import Runtime
+from bark_core.engine.sampling import explain_nan
 from bark_core.errors import GenerationError, InvalidInput
 from bark_core.stages.coarse import CoarseRow, count_steps, run_coarse
 from bark_core.stages.fine import FineRow, run_fine
@@ -259,10 +261,10 @@ def decode_audio(runtime: Runtime, fine: Sequence[np.ndarray]) -> Steps[list[np.
     made = []
     with runtime.present("codec"):
         for codes in fine:
-            with torch.inference_mode():
+            with computing():
                 audio = codec(torch.from_numpy(codes).to(codec.codebooks.device)).float().cpu().numpy()
             if not np.isfinite(audio).all():
-                raise GenerationError("The codec gave samples that are not numbers: its weights are damaged, or its precision is too low; load in fp32.")
+                raise explain_nan("codec", "samples")
             made.append(audio)
             yield "codec", len(made), len(fine)
     return made

@@ -20,6 +20,8 @@ MAX_DRAWS = 4
 class SemanticRow(Row):
     """One text: `tokens` grows as they are kept; `failed` where every draw ended at once, `reached_ceiling` where none ended at all."""
 
+    stage = "semantic"
+
     def __init__(
         self,
         model: CausalGPT,
@@ -47,7 +49,7 @@ class SemanticRow(Row):
         device = self._model.wpe.weight.device
         text, history = semantic_prompt(self._config, self._text_ids, self._history)
         text, history = text.to(device), history.to(device)
-        infer = torch.tensor([self._config.semantic_infer_token], device=device)
+        infer = torch.tensor([self._config.semantic_infer_token], dtype=torch.int64, device=device)
         embed = self._model.embed
         return torch.cat([embed(text) + embed(history), embed(infer)]), 0  # (257, C)
 
@@ -84,9 +86,10 @@ class SemanticRow(Row):
 def semantic_prompt(config: BarkConfig, text_ids: Sequence[int], history: np.ndarray | None) -> tuple[Tensor, Tensor]:
     """Return the two id rows whose embeddings are summed, (256,) each: the text's, offset and padded, and the history's last tokens, padded."""
     window = config.max_text_tokens
-    text = torch.full((window,), config.text_pad_token)
-    text[: len(text_ids)] = torch.tensor(text_ids, dtype=torch.int64) + config.text_encoding_offset
-    past = torch.full((window,), config.semantic_pad_token)
+    text, past = (
+        torch.full((window,), pad, dtype=torch.int64, device="cpu") for pad in (config.text_pad_token, config.semantic_pad_token)
+    )
+    text[: len(text_ids)] = torch.tensor(text_ids, dtype=torch.int64, device="cpu") + config.text_encoding_offset
     if history is not None:
         kept = torch.from_numpy(np.ascontiguousarray(history[-window:]))
         past[: len(kept)] = kept

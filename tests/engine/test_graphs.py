@@ -180,7 +180,7 @@ def test_check_at_load_passes_what_is_right_and_names_what_is_wrong(monkeypatch:
 
     def wrong(engine: GraphEngine, step: Step) -> None:
         right(engine, step)
-        engine._choices.sub_(1)
+        engine._drawn[0].sub_(1)
 
     monkeypatch.setattr(GraphEngine, "step_on_device", wrong)
     with pytest.raises(GraphsUnavailable, match="where torch draws"):
