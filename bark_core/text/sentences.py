@@ -38,9 +38,10 @@ _OWN_BOUNDARY = re.compile(
 )
 """Where a sentence may begin that sentencex does not know."""
 
-
 _BLOCK = re.compile(r"(?s).{3000,6000}?(?P<end>\n[^\S\n]*\n|[.!?।]\s|[。！？][”」』]*+)|.{1,6000}")
 """What sentencex is given at once: its time grows with the square of the length where the script is not Latin."""
+
+_OTHER_SPACE = re.compile(r"(?![\x00-\x7f])\s")
 
 
 def split_sentences(text: str, language: str | None = None) -> list[str]:
@@ -65,13 +66,24 @@ def _find_bounds(text: str, language: str) -> list[int]:
     bounds: list[int] = []
     for block in _BLOCK.finditer(text):
         position = block.start()
-        for piece in segment(language, block[0]):
+        # Spaces of other kinds, such as French has before its marks, are spaces to sentencex only where they are ASCII's.
+        for piece in _segment(language, _OTHER_SPACE.sub(" ", block[0])):
             position += len(piece)
             bounds.append(position)
         if not block["end"]:
             bounds.pop()
     bounds += [found.end() for found in _OWN_BOUNDARY.finditer(text)]
     return bounds + [found.start(1) for found in LABEL.finditer(text) if found[1].isupper()]
+
+
+def _segment(language: str, text: str) -> list[str]:
+    """Return what sentencex finds; all in one piece where it panics, as it does at a no-break space between a letter and a point."""
+    try:
+        return segment(language, text)
+    except BaseException as error:  # its panics are no Exceptions, and would end a server's thread
+        if type(error).__name__ != "PanicException":
+            raise
+        return [text]
 
 
 class _Gluing:

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from bark_core.text.language import guess_language
-from bark_core.text.sentences import split_sentences
+from bark_core.text.sentences import _segment, split_sentences  # pyright: ignore[reportPrivateUsage]
 from tests.text.samples import TEXTS
 from tests.text.sentence_cases import CASES, UNSPACED
 
@@ -46,6 +46,18 @@ def test_what_is_held_together_stays_so_wherever_it_stands() -> None:
 @pytest.mark.parametrize("text", ["", " ", "\n\n", "a", "...", "♪", "♪ ♪ ♪", "[", "[]", "]", "«", "。", "1.", "\u200b", "A.B.C", "\x00. B"])
 def test_odd_texts_join_exactly(text: str) -> None:
     assert "".join(split_sentences(text)) == text
+
+
+@pytest.mark.parametrize("space", ["\u00a0", "\u202f", "\u3000", "\u2028", "\x85"])
+def test_spaces_of_other_kinds_are_spaces(space: str) -> None:
+    assert split_sentences(f"Il est là{space}! Puis{space}il part.", "fr") == [f"Il est là{space}! ", f"Puis{space}il part."]
+    text = f"Voir l'annexe{space}A{space}. Puis{space}le reste."
+    assert "".join(split_sentences(text, "fr")) == text, "sentencex alone panics here"
+
+
+def test_a_panic_in_the_package_is_no_harm(capfd: pytest.CaptureFixture[str]) -> None:
+    assert "".join(_segment("en", "A\u00a0. B")) == "A\u00a0. B"
+    _ = capfd.readouterr()
 
 
 @pytest.mark.parametrize("language", TEXTS)
