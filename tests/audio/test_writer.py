@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import tracemalloc
@@ -13,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bark_core.audio.encoders import WavEncoder
-from bark_core.audio.formats import FORMATS, encode
+from bark_core.audio.encoders import Encoder, WavEncoder
+from bark_core.audio.formats import FORMATS, encode, open_encoder
 from bark_core.audio.samples import convert
 from bark_core.audio.wav import MAX_WAV_BYTES, read_chunk
 from bark_core.audio.writer import FileWriter
@@ -82,6 +83,34 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(
     assert capfd.readouterr() == ("", "")
     save(path, audio)
     assert os.listdir(tmp_path) == [path.name]
+
+
+class FullDisk(io.BytesIO):
+    """A file that takes 2,000 bytes and no more, and says so once: what is refused is lost, as on a disk without a buffer before it."""
+
+    def write(self, data: Any) -> int:
+        if self.tell() + len(data) > 2_000:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(data)
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_error_of_the_file_is_not_lost_in_an_encoder(
+    speech: np.ndarray, name: str, is_stream: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    if is_stream and name in ("m4a", "m4b"):
+        return
+    encoder = open_encoder(FullDisk(), RATE_HZ, name, SETTINGS, is_stream)
+    with pytest.raises(OSError, match="No space left"):
+        feed_and_close(encoder, speech[: 3 * RATE_HZ])
+    encoder.abandon()
+    assert capfd.readouterr() == ("", "")
+
+
+def feed_and_close(encoder: Encoder, audio: np.ndarray) -> None:
+    encoder.write(audio)
+    encoder.close()
 
 
 def test_paths_that_cannot_be_written_are_sentences(tmp_path: Path) -> None:
