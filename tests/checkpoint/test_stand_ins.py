@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bark_core.checkpoint.hashes import SUMS
 from bark_core.checkpoint.open import Checkpoint, open_checkpoint
 from bark_core.checkpoint.tensorfiles import read_json, read_npy, read_safetensors, read_torch
 from bark_core.config import PARTS
@@ -64,7 +65,8 @@ def test_a_clone_without_lfs_is_told_whichever_of_its_files_is_a_pointer(write: 
     config = tiny_config("tiny", n_layer=1)
     folder = write(tmp_path / "clone", config, random_states(config))
     load_whole(open_checkpoint(folder))
-    files = [path for path in folder.rglob("*") if path.is_file()]
+    # The hashes beside a checkpoint of ours are read by its check alone.
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != SUMS]
     assert len(files) >= 5
     for path in files:
         content = path.read_bytes()
