@@ -41,7 +41,10 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--voice", metavar="VOICE", help="a preset's name (see `voices`), an .npz voice or a WAV of ours")
     parser.add_argument("--seed", type=int, metavar="N", help="0 to 4294967295: the same seed gives the same speech (default: a random one)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
-    parser.add_argument("--precision", default="auto", help="auto, fp32 (exact on a CPU), bf16, int8 (CPUs only) or fp16 (GPUs only; default: %(default)s)")
+    parser.add_argument(
+        "--precision", default="auto",
+        help="auto, fast (the fastest here), fp32 (exact on a CPU), bf16, int8 (CPUs only) or fp16 (GPUs only; default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--save-voice", metavar="FILE", help="also keep the speech as an .npz voice for further speech")
     _add_sampling(parser.add_argument_group("how it is drawn"))
     add_script(parser.add_argument_group("long texts and dialogue"))

@@ -98,6 +98,11 @@ def describe_level(library: ctypes.CDLL) -> str:
     return library.kernel_level().decode()
 
 
+def has_vectors(library: ctypes.CDLL) -> bool:
+    """Tell whether a kernel was compiled for vectors that it was written for: there, each precision is faster than the wider ones."""
+    return describe_level(library) != "no vector extension"
+
+
 class _NativeModel:
     """A model's description for the kernel, the tensors whose addresses it holds, and the thread pool that it runs on."""
 

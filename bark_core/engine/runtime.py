@@ -1,4 +1,4 @@
-"""Where and how a model runs: device, precision, and the engines that its causal stages decode with.
+"""How a model runs where it was placed: by which code, and by which engines its causal stages decode.
 
 Everything that makes Bark fast without changing what it computes is decided here, once, at load. Knows no texts,
 voices or files.
@@ -12,7 +12,6 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -25,14 +24,13 @@ from bark_core.engine.graphs import GraphEngine, GraphsUnavailable, check_graphs
 from bark_core.engine.loop import Engine
 from bark_core.engine.memory import release_pages, trim_heap
 from bark_core.engine.modes import computing, loading
-from bark_core.engine.native import NativeEngine, NativeWindows, load_library
-from bark_core.errors import GenerationError, InvalidInput
+from bark_core.engine.native import NativeEngine, NativeWindows, has_vectors, load_library
+from bark_core.engine.placement import DTYPES, Placement
+from bark_core.engine.speeds import measure_speeds
+from bark_core.errors import GenerationError
 from bark_core.model.codec import Codec
 from bark_core.model.quantize import Int8Linear, StoredEmbedding, quantize_linears
 from bark_core.model.transformer import CausalGPT, FineGPT
-
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.bfloat16}
-"""What each precision computes in. int8 is what the GPTs' weights are kept in."""
 
 CAUSAL = STAGES[:2]
 """The stages that go one token at a time."""
@@ -42,68 +40,6 @@ TOLERANCES = {"fp32": 1e-4, "bf16": 0.05, "int8": 0.05}
 
 INT8_ACTS_TOLERANCE = 3
 """How many times the error of 16-bit activations that of 8-bit ones may be, for 8-bit ones to be used."""
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Where one part runs and in which precision."""
-
-    device: torch.device
-    precision: str
-
-
-def plan_placement(device: str | Mapping[str, str] = "auto", precision: str | Mapping[str, str] = "auto") -> dict[str, Placement]:
-    """Decide device and precision of every part; a mapping gives them by part, and what it leaves out is "auto".
-
-    "auto" is the first GPU where there is one, else the CPU; fp16 on a GPU, fp32 on a CPU. One precision for all means
-    the three GPT stages: the codec, small and heard directly, stays in fp32 unless a mapping names it.
-    Raises: InvalidInput for an unknown part, device or precision, or one that this machine does not have.
-    """
-    devices = _by_part("device", device)
-    precisions = _by_part("precision", precision)
-    if not isinstance(precision, Mapping):
-        precisions["codec"] = "fp32"
-    return {part: _place(devices[part], precisions[part], part) for part in PARTS}
-
-
-def _by_part(what: str, given: str | Mapping[str, str]) -> dict[str, str]:
-    if not isinstance(given, Mapping):
-        return dict.fromkeys(PARTS, given)
-    unknown = [part for part in given if part not in PARTS]
-    if unknown:
-        raise InvalidInput(f"{what} was given for {unknown[0]!r}; the parts that can be named are {', '.join(PARTS)}.")
-    return {part: given.get(part, "auto") for part in PARTS}
-
-
-def _place(device_name: str, precision: str, part: str) -> Placement:
-    device = _find_device(device_name)
-    if precision == "auto":
-        precision = "fp16" if device.type == "cuda" and part in STAGES else "fp32"
-    if precision not in DTYPES:
-        raise InvalidInput(f"A precision of {precision!r} was given; it must be one of auto, {', '.join(DTYPES)}.")
-    if precision == "fp16" and device.type == "cpu":
-        raise InvalidInput("fp16 was asked for on a CPU, which has no arithmetic for it; use fp32 (exact), bf16 or int8 there.")
-    if precision == "int8" and part not in STAGES:
-        raise InvalidInput(f"int8 was asked for in {part}, which has no weights in 8 bits; name it for {', '.join(STAGES)}.")
-    if precision == "int8" and device.type != "cpu":
-        raise InvalidInput(f"int8 was asked for on {device}; its weights are for CPUs. Use fp16 on a GPU.")
-    return Placement(device, precision)
-
-
-def _find_device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except (RuntimeError, TypeError) as error:
-        raise InvalidInput(f"A device of {name!r} was given; it must be auto, cpu, cuda or cuda:N.") from error
-    if device.type not in ("cpu", "cuda"):
-        raise InvalidInput(f"A device of {name!r} was given; it must be auto, cpu, cuda or cuda:N.")
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise InvalidInput(f"A device of {name!r} was given, but this torch ({torch.__version__}) finds no CUDA device here; use cpu.")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InvalidInput(f"A device of {name!r} was given, but there are only {torch.cuda.device_count()} CUDA devices here, counted from 0.")
-    return device
 
 
 class Runtime:
@@ -136,6 +72,8 @@ class Runtime:
             if self._library is not None and "fine" in self._stages_on("cpu"):
                 _speed_up_fine(self.fine, self._library, TOLERANCES[placement["fine"].precision])
             self._captured = not (plain or offload) and self._check_graphs()
+            if not plain and (self._library is None or not has_vectors(self._library)):
+                self._warn_of_slow_precisions()
 
     def _load_library(self) -> ctypes.CDLL | None:
         """Return the compiled step if it is to be had and gives what torch gives, else None, with one warning."""
@@ -150,6 +88,16 @@ class Runtime:
             _warn_slow(str(error))
             return None
         return library
+
+    def _warn_of_slow_precisions(self) -> None:
+        """Warn once of precisions asked for by name that are slower here than fp32, as 16 bits are where they are emulated."""
+        places = [self.placement[stage] for stage in self._stages_on("cpu")]
+        asked = {place.precision for place in places if place.precision != "fp32" and not place.reason}
+        if asked:
+            speeds = measure_speeds(self._library)
+            slow = [f"{name} takes {speeds.seconds[name] / speeds.seconds['fp32']:.1f} times as long" for name in sorted(asked) if speeds.is_slow(name)]
+            if slow:
+                _warn(f"{' and '.join(slow)} as fp32 on this machine, by {speeds.code}; use fp32, or fast, which chooses by a measurement.")
 
     def _check_graphs(self) -> bool:
         """Tell whether the causal stages on a GPU may run as captured graphs; warn once if not."""
@@ -257,7 +205,11 @@ class Runtime:
 
 
 def _warn_slow(reason: str, what: str = "Decoding goes step by step", times: str = "several times") -> None:
-    warnings.warn(f"{what} through torch, {times} slower than it could: {reason}.", stacklevel=5)
+    _warn(f"{what} through torch, {times} slower than it could: {reason}.")
+
+
+def _warn(sentence: str) -> None:
+    warnings.warn(sentence, stacklevel=6)
 
 
 @computing()

@@ -14,7 +14,8 @@ from bark_core.config import BarkConfig, CodecConfig, FineConfig, GPTConfig
 from bark_core.engine.compile import NativeUnavailable, cache_folder
 from bark_core.engine.levels import list_runnable, machine_name
 from bark_core.engine.native import describe_level, load_library
-from bark_core.engine.runtime import DTYPES, Runtime, make_model, plan_placement
+from bark_core.engine.placement import DTYPES, plan_placement
+from bark_core.engine.runtime import Runtime, make_model
 from bark_core.errors import InvalidInput
 
 _SIZES: dict[str, Any] = {"n_layer": 1, "n_head": 2, "n_embd": 128}
@@ -82,10 +83,10 @@ def survey_kernel() -> Kernel:
 
 
 def survey_precisions() -> list[Precision]:
-    """Load a small model as "auto" and in every precision; return what became of each. Those that need the kernel compile it."""
+    """Load a small model as "auto", as "fast" and in every precision; return what became of each. Those that need the kernel compile it."""
     torch.manual_seed(0)
     states = {part: make_model(_CONFIG, part).state_dict() for part in ("semantic", "coarse", "fine", "codec")}
-    return [_survey_precision(name, states) for name in ("auto", *DTYPES)]
+    return [_survey_precision(name, states) for name in ("auto", "fast", *DTYPES)]
 
 
 def _survey_precision(name: str, states: dict[str, dict[str, torch.Tensor]]) -> Precision:

@@ -17,7 +17,8 @@ import torch
 from bark_core import __version__
 from bark_core.checkpoint.open import open_checkpoint
 from bark_core.config import BarkConfig
-from bark_core.engine.runtime import Runtime, plan_placement
+from bark_core.engine.placement import plan_placement
+from bark_core.engine.runtime import Runtime
 from bark_core.errors import InvalidInput
 from bark_core.speech.assemble import Assembly
 from bark_core.speech.generation import Generation
@@ -68,10 +69,12 @@ class Bark:
         """Load "large", "small", "demo" or a checkpoint's folder; the first two are fetched where they are not yet there.
 
         `device` and `precision` are strings, or dicts by part (semantic, coarse, fine, codec). "fp32" on a CPU is the
-        exact setting. `on_message` hears of what takes long. `offload`: only the running stage is in the GPU's memory.
+        exact setting, "fast" the fastest here that loses no words. `on_message` hears of what takes long. `offload`: only the running stage is in the GPU's memory.
         Raises: CheckpointError where it cannot be fetched or read, InvalidInput for a device or precision not to be had.
         """
         placement = plan_placement(device, precision)
+        for chosen in {place.precision: place for place in placement.values() if place.reason}.values():
+            (on_message or _ignore)(f"The fastest precision here is {chosen.precision}: {chosen.reason}.")
         checkpoint = open_checkpoint(name_or_path, on_message)
         # The demo was made in 16 bits: there is no other original of it.
         if checkpoint.is_half and checkpoint.name != "demo" and "fp32" in (precision.values() if isinstance(precision, Mapping) else (precision,)):
@@ -256,6 +259,9 @@ class Bark:
             "version": __version__,
         }
         return make_generation(assembly, session, made_with, self.voices, self.config)
+
+
+def _ignore(_: str) -> None: ...
 
 
 def _gather(

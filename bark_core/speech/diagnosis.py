@@ -18,7 +18,7 @@ from typing import Any
 from bark_core import __version__
 from bark_core.checkpoint.check import Held, list_held
 from bark_core.checkpoint.fetch import hub_folder
-from bark_core.engine.runtime import plan_placement
+from bark_core.engine.placement import plan_placement
 from bark_core.engine.survey import Kernel, Machine, Precision, survey_kernel, survey_machine, survey_precisions
 from bark_core.errors import BarkError, InvalidInput
 

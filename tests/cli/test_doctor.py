@@ -37,7 +37,7 @@ def healthy() -> dict[str, Any]:
 
 def test_a_whole_machine_has_no_problems_and_everything_is_told(healthy: dict[str, Any]) -> None:
     assert healthy["problems"] == []
-    assert [each["asked"] for each in healthy["precisions"]] == ["auto", *DTYPES]
+    assert [each["asked"] for each in healthy["precisions"]] == ["auto", "fast", *DTYPES]
     assert healthy["kernel"]["instructions"] and healthy["machine"]["n_cores"] >= 1 and healthy["memory_gb"] > 0
     held = {each["name"]: each for each in healthy["checkpoints"]}
     assert held["demo"]["fault"] is None and held["demo"]["folder"].endswith("demo")

@@ -23,7 +23,8 @@ from bark_core.engine.compile import NativeUnavailable
 from bark_core.engine.levels import LEVEL_VARIABLE, NATIVE, list_runnable
 from bark_core.engine.loop import Engine
 from bark_core.engine.native import NativeEngine, NativeWindows, load_library
-from bark_core.engine.runtime import Runtime, make_model, plan_placement
+from bark_core.engine.placement import plan_placement
+from bark_core.engine.runtime import Runtime, make_model
 from bark_core.model.quantize import Int8Linear, quantize_linears
 from bark_core.model.transformer import Block, CausalGPT, FineGPT
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
 import torch
 
 from bark_core.config import PARTS
-from bark_core.engine.runtime import DTYPES, Placement, Runtime, plan_placement
+from bark_core.engine import placement, runtime
+from bark_core.engine.compile import NativeUnavailable
+from bark_core.engine.placement import DTYPES, Placement, plan_placement
+from bark_core.engine.runtime import Runtime
+from bark_core.engine.speeds import Speeds, measure_speeds
 from bark_core.errors import InvalidInput
 from bark_core.stages.run import Job, Randomness, drain, speak
 from bark_core.types import GenerateOptions
@@ -40,7 +44,7 @@ def test_one_precision_is_the_stages_and_a_mapping_is_each_parts_own() -> None:
     [
         ({"device": "tpu"}, "device of 'tpu' was given; it must be auto, cpu, cuda or cuda:N"),
         ({"device": "meta"}, "device of 'meta'"),
-        ({"device": "cpu", "precision": "fp8"}, "precision of 'fp8' was given; it must be one of auto, fp32"),
+        ({"device": "cpu", "precision": "fp8"}, "precision of 'fp8' was given; it must be one of auto, fast, fp32"),
         ({"device": "cpu", "precision": "fp16"}, "fp16 was asked for on a CPU"),
         ({"device": "cpu", "precision": {"codec": "int8"}}, "int8 was asked for in codec"),
         ({"device": {"text": "cpu"}}, "device was given for 'text'; the parts that can be named are semantic"),
@@ -117,3 +121,55 @@ def test_offloaded_parts_come_and_go_and_speak_the_same() -> None:
         held = offloaded._models[part].state_dict()
         assert {name: tensor.data_ptr() for name, tensor in held.items()} == {name: tensor.data_ptr() for name, tensor in offloaded._waiting[part].items()}
     assert not any(offloaded._idle.values()) and not any(offloaded._users.values())
+
+
+def speeds(**seconds: float) -> Speeds:
+    return Speeds(seconds, "the test")
+
+
+@NO_GPU
+def test_fast_is_the_fastest_that_was_measured_and_the_codec_stays_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(placement, "measure_here", lambda: speeds(fp32=6, bf16=3, int8=2))
+    assert precisions(precision="fast") == ["int8", "int8", "int8", "fp32"]
+    assert "fp32 1.0 ×, bf16 2.0 ×, int8 3.0 × the speed of fp32 by the test" in plan_placement(precision="fast")["coarse"].reason
+    monkeypatch.setattr(placement, "measure_here", lambda: speeds(fp32=6, bf16=60, int8=12))
+    assert precisions(precision="fast") == ["fp32"] * 4
+    assert precisions(precision={"coarse": "fast", "semantic": "int8"}) == ["int8", "fp32", "fp32", "fp32"]
+    assert precisions(precision="fast", device={"codec": "cpu"}) == ["fp32"] * 4
+
+
+@NO_GPU
+def test_fast_is_measured_only_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = list[None]()
+    monkeypatch.setattr(placement, "measure_here", lambda: (calls.append(None), speeds(fp32=2, bf16=2, int8=1))[1])
+    plan_placement(precision="int8")
+    assert len(calls) == 0
+    plan_placement(precision="fast")
+    assert len(calls) == 1
+
+
+def test_every_precision_is_measured_by_what_would_run_it() -> None:
+    found = measure_speeds(None)
+    assert found.code == "torch" and all(found.seconds[name] > 0 for name in ("fp32", "bf16", "int8"))
+
+
+def load_without_the_kernel(monkeypatch: pytest.MonkeyPatch, precision: str, **seconds: float) -> list[str]:
+    """Load a small model where there is no kernel and the precisions take so long; return the warnings."""
+
+    def unavailable() -> NoReturn:
+        raise NativeUnavailable("there is no C++ compiler here")
+
+    monkeypatch.setattr(runtime, "load_library", unavailable)
+    monkeypatch.setattr(runtime, "measure_speeds", lambda _: speeds(**seconds))
+    config = tiny_config()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        Runtime(config, random_states(config).__getitem__, plan_placement("cpu", precision))
+    return [str(warning.message) for warning in told if "no C++ compiler" not in str(warning.message)]
+
+
+def test_a_precision_by_name_that_is_slower_than_fp32_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    (told,) = load_without_the_kernel(monkeypatch, "bf16", fp32=10, bf16=45, int8=20)
+    assert told == "bf16 takes 4.5 times as long as fp32 on this machine, by the test; use fp32, or fast, which chooses by a measurement."
+    assert load_without_the_kernel(monkeypatch, "bf16", fp32=10, bf16=9, int8=20) == []
+    assert load_without_the_kernel(monkeypatch, "fp32", fp32=10, bf16=45, int8=20) == []

@@ -16,7 +16,8 @@ import torch
 
 from bark_core import SAMPLE_RATE, Bark, GenerationError, InvalidInput, Voice
 from bark_core.config import PARTS, BarkConfig
-from bark_core.engine.runtime import Runtime, plan_placement
+from bark_core.engine.placement import plan_placement
+from bark_core.engine.runtime import Runtime
 from bark_core.text.wordpiece import TextEncoder
 from bark_core.voices.files import read_info
 from tests.checkpoints import letter_tokenizer, random_states, random_voice, tiny_config, write_own

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from bark_core import Bark, GenerationError, Voice
 from bark_core.config import BarkConfig, CodecConfig, FineConfig, GPTConfig
-from bark_core.engine.runtime import Runtime, make_model, plan_placement
+from bark_core.engine.placement import plan_placement
+from bark_core.engine.runtime import Runtime, make_model
 from bark_core.text.wordpiece import TextEncoder
 from tests import reference
 from tests.checkpoints import letter_tokenizer

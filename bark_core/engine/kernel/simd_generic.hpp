@@ -2,7 +2,9 @@
 
 #pragma once
 
-#include <cmath>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 const int LANES = 4;        // floats in a vector
 const int REGISTERS = 16;   // vector registers
@@ -44,9 +46,14 @@ inline void store_bf16(uint16_t *to, VecF32 v) {
 
 // 2 · LANES of 8 bits, widened.
 inline VecI16 load_int8(const int8_t *from) {
+#if defined(__SSE2__)
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i *>(from));
+    return (VecI16)_mm_srai_epi16(_mm_unpacklo_epi8(bytes, bytes), 8);
+#else
     VecI16 wide;
     for (int i = 0; i < 2 * LANES; i++) wide[i] = from[i];
     return wide;
+#endif
 }
 // Rounded to the nearest; the values must be within the type's range.
 template <typename T> inline void store_rounded(T *to, VecF32 v) {
@@ -57,8 +64,12 @@ inline void store_int16(int16_t *to, VecF32 v) { store_rounded(to, v); }
 inline void store_int8(int8_t *to, VecF32 v) { store_rounded(to, v); }
 // sum + the products of neighbours, two a lane.
 inline VecI32 dot_int16(VecI32 sum, VecI16 a, VecI16 b) {
+#if defined(__SSE2__)
+    return sum + (VecI32)_mm_madd_epi16((__m128i)a, (__m128i)b);
+#else
     const VecI32 x = (VecI32)a, y = (VecI32)b;
     return sum + ((x << 16) >> 16) * ((y << 16) >> 16) + (x >> 16) * (y >> 16);
+#endif
 }
 #define HAS_INT16_DOT
 
