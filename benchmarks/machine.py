@@ -1,7 +1,11 @@
-"""What the machine could do at best: bytes read a second, and products of matrices."""
+"""What the machine could do at best: bytes read a second, and products of matrices.
+
+`python -m benchmarks.machine` prints it as one JSON line; `limit_level` says how the processes of a measurement are held to a plainer processor.
+"""
 
 from __future__ import annotations
 
+import json
 import platform
 import time
 from pathlib import Path
@@ -9,11 +13,24 @@ from typing import Any
 
 import torch
 
+from bark_core.engine.compile import NativeUnavailable
+from bark_core.engine.levels import LEVEL_VARIABLE, NATIVE
+from bark_core.engine.native import describe_level, load_library
+
+TORCH_LEVELS = {
+    "x86-64-v3": ("avx2", "AVX2"),
+    "x86-64-v4": ("avx512", "AVX512_CORE"),
+    "cascadelake": ("avx512", "AVX512_CORE_VNNI"),
+    "cooperlake": ("avx512", "AVX512_CORE_BF16"),
+}
+"""What torch and oneDNN, in their own words, are held to beside each level of the kernel."""
+
 
 def describe_machine() -> dict[str, Any]:
-    """Return processor, cores, threads, versions and, measured, GB/s read and GFLOP/s in fp32 and bf16."""
+    """Return processor, the kernel's level, threads, versions and, measured, GB/s read and GFLOP/s in fp32 and bf16."""
     return {
         "processor": _processor(),
+        "kernel": _kernel(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "python": platform.python_version(),
@@ -57,3 +74,23 @@ def peak_memory_gb() -> float:
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     peak = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
     return round(int(peak.split()[1]) * 1024 / 1e9, 2)
+
+
+def _kernel() -> str:
+    """Return the instructions that the kernel is compiled for, in words, or why there is none."""
+    try:
+        return describe_level(load_library())
+    except NativeUnavailable as error:
+        return f"none: {error}"
+
+
+def limit_level(level: str) -> dict[str, str]:
+    """Return the environment that holds the kernel, torch and oneDNN to a level; none for this machine's own."""
+    if level == NATIVE:
+        return {}
+    torch_level, onednn_level = TORCH_LEVELS[level]
+    return {LEVEL_VARIABLE: level, "ATEN_CPU_CAPABILITY": torch_level, "ONEDNN_MAX_CPU_ISA": onednn_level}
+
+
+if __name__ == "__main__":
+    print(json.dumps(describe_machine()))

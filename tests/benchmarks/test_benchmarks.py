@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -11,7 +12,9 @@ from typing import Any
 import pytest
 import torch
 
+from benchmarks.bench import OURS, leave_out_emulated
 from benchmarks.gpu_memory import PeakBytes, count_memory
+from benchmarks.machine import limit_level
 from benchmarks.shapes import make_config
 from benchmarks.t4_model import T4, count_prompts, predict, step_cost
 
@@ -29,7 +32,23 @@ def test_bench_measures_every_stage_of_the_demo(root: Path) -> None:
     for row in document["rows"]:
         assert set(row["seconds"]) == {"semantic", "coarse", "fine", "codec"} and min(row["seconds"].values()) > 0
         assert row["peak_gb"] > 0.1 and row["decode"]["tokens_per_s"] > 0
-    assert document["machine"]["read_gb_s"] > 0
+    assert document["machine"]["read_gb_s"] > 0 and document["machine"]["kernel"]
+
+
+def test_emulated_bf16_of_transformers_is_left_out_and_told() -> None:
+    jobs = [
+        {"level": level, "system": system, "model": "small", "precision": precision, "batch": 1, "voice": None}
+        for level, system, precision in itertools.product(("native", "x86-64-v3"), (OURS, "transformers"), ("fp32", "bf16"))
+    ]
+    machines = {"native": {"gemm_gflop_s": {"fp32": 170, "bf16": 340}}, "x86-64-v3": {"gemm_gflop_s": {"fp32": 160, "bf16": 11}}}
+    kept, told = leave_out_emulated(jobs, machines)
+    assert [job for job in jobs if job not in kept] == [jobs[-1]]
+    assert told == ["x86-64-v3: transformers small bf16, 1 row(s): left out, since torch emulates its products there"]
+
+
+def test_a_level_holds_the_kernel_and_torch_alike() -> None:
+    assert limit_level("native") == {}
+    assert limit_level("x86-64-v3") == {"BARK_KERNEL_LEVEL": "x86-64-v3", "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
 
 
 def test_startup_is_timed_from_the_process_on(root: Path) -> None:
