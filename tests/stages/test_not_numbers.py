@@ -17,7 +17,8 @@ from bark_core.checkpoint.open import open_checkpoint
 from bark_core.config import PARTS
 from bark_core.engine.finite import check_weights
 from bark_core.engine.graphs import GraphEngine
-from bark_core.engine.runtime import Runtime, plan_placement
+from bark_core.engine.placement import plan_placement
+from bark_core.engine.runtime import Runtime
 from bark_core.model.transformer import Block
 from bark_core.stages.coarse import CoarseRow, run_coarse
 from bark_core.stages.fine import FineRow, run_fine
