@@ -174,8 +174,9 @@ def test_a_server_that_is_killed_in_the_middle_is_a_sentence(tmp_path: Path) -> 
 
 
 def kill(server: Server) -> None:
+    """Kill a server and its worker: the server first, or it may still tell that its worker died, which is another fault."""
     process = psutil.Process(server.pid)
-    for each in [*process.children(recursive=True), process]:
+    for each in [process, *process.children(recursive=True)]:
         each.kill()
 
 
