@@ -65,6 +65,8 @@ class GraphEngine(Engine):
     def run(self, rows: Sequence[Row], options: SamplingOptions, min_end_prob: float | None) -> Generator[Sequence[Drawn | None]]:
         self._set_options(options, min_end_prob)
         ahead = min(row.steps_ahead() for row in rows)
+        if self.longest_run is not None:
+            ahead = min(ahead, self.longest_run - 1)
         prompts = [row.prompt() for row in rows]
         positions = [prompt[1] + len(prompt[0]) if prompt else row.position + 1 for row, prompt in zip(rows, prompts, strict=True)]
         if any(prompts):

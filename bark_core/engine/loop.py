@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterable, Sequence
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bark_core.engine.modes import resumed_computing
+from bark_core.engine.modes import compute
 from bark_core.engine.sampling import draw, draw_noise, explain_nan, probs_of
+from bark_core.errors import GenerationError
 from bark_core.model.cache import KVCache
 from bark_core.model.transformer import CausalGPT
 from bark_core.types import SamplingOptions
@@ -25,6 +28,9 @@ STOPPED = -1
 
 Drawn = tuple[int, float]
 """What a step drew for a row: an index, counted from the first logit, or STOPPED; and the probability of what was drawn."""
+
+Drawing = tuple[SamplingOptions, float | None]
+"""How a row draws: its options, and from which probability of the end on a step ends it, as `decode` has it."""
 
 
 class Row(ABC):
@@ -37,6 +43,8 @@ class Row(ABC):
         self.token = 0  # the id to feed next
         self.position = 0  # where it is fed
         self.done = False
+        self.error: GenerationError | None = None  # what ended it, where that is no end
+        self.drawing: Drawing = SamplingOptions(), None
         self.logprob_sum, self.n_drawn = 0.0, 0
 
     @property
@@ -75,7 +83,12 @@ class Row(ABC):
 
 
 class Engine:
-    """A causal model and its cache: how rows are fed. Subclasses feed faster; what comes out stays the same."""
+    """A causal model and its cache: how rows are fed. Subclasses feed faster; what comes out stays the same.
+
+    `longest_run`: how many steps a run may take before others can join; None: as many as it likes.
+    """
+
+    longest_run: int | None = None
 
     def __init__(self, model: CausalGPT, n_rows: int, n_positions: int | None = None) -> None:
         """Make room for `n_rows` rows of `n_positions` each (the model's block size where None)."""
@@ -111,11 +124,21 @@ class Engine:
         """
         yield self.choose(rows, options, min_end_prob)
 
-    def choose(self, rows: Sequence[Row], options: SamplingOptions, min_end_prob: float | None) -> list[Drawn]:
-        """Feed rows and draw for each: what one step drew."""
+    def choose(self, rows: Sequence[Row], options: SamplingOptions | None, min_end_prob: float | None) -> list[Drawn]:
+        """Feed rows and draw for each: what one step drew. `options` None: each row draws as its own `drawing` says."""
         first, count = rows[0].head()
         logits = self.head(feed(self, rows, [row.prompt() for row in rows]), first, count)
-        noise = self.noise(rows, count) if options.temperature else None
+        if options is not None:
+            return self._draw_rows(logits, rows, options, min_end_prob)
+        drawn: list[Drawn] = [(STOPPED, math.nan)] * len(rows)
+        for kind in dict.fromkeys(row.drawing for row in rows):
+            slots = [slot for slot, row in enumerate(rows) if row.drawing == kind]
+            for slot, each in zip(slots, self._draw_rows(logits[slots], [rows[slot] for slot in slots], *kind), strict=True):
+                drawn[slot] = each
+        return drawn
+
+    def _draw_rows(self, logits: Tensor, rows: Sequence[Row], options: SamplingOptions, min_end_prob: float | None) -> list[Drawn]:
+        noise = self.noise(rows, logits.shape[1]) if options.temperature else None
         choice, probs = draw(logits, options, noise)
         return list(zip(stop_or_choose(choice, probs, min_end_prob).tolist(), probs_of(probs, choice).tolist(), strict=True))
 
@@ -129,7 +152,73 @@ class Engine:
         return buffer if len(rows) == self.n_rows else buffer[: len(rows)]
 
 
-@resumed_computing
+class Batch:
+    """Rows that share an engine: each joins at a step, leaves when it is done, and comes out as if it were alone.
+
+    A row waits for a slot, and for a step of the same head. Each draws as its own `drawing` says.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._waiting: deque[Row] = deque()
+        self._rows: list[Row] = []
+        self._run: Iterator[Sequence[Drawn | None]] | None = None
+
+    def __len__(self) -> int:
+        """Return how many rows are still to be run."""
+        return len(self._waiting) + sum(not row.done for row in self._rows)
+
+    def add(self, row: Row) -> None:
+        """Let a row in, at the next step at which there is room for it."""
+        self._waiting.append(row)
+
+    def drop(self, row: Row) -> None:
+        """Let a row go; it takes no further step."""
+        row.done = True
+        if row in self._waiting:
+            self._waiting.remove(row)
+
+    def step(self) -> list[Row]:
+        """Take a step; return the rows that took part: a row whose probabilities were no numbers is done, with its `error`."""
+        return compute(self._step)
+
+    def close(self) -> None:
+        """Stop the work."""
+        if isinstance(self._run, Generator):
+            self._run.close()
+        self._run = None
+
+    def _step(self) -> list[Row]:
+        stepped = dict[Row, None]()
+        while self._run is not None or len(self):
+            if self._run is None:
+                _close_ranks(self.engine, self._rows)
+                self._let_in()
+                self._run = self._begin()
+            drawn = next(self._run, None)
+            if drawn is None:
+                self._run = None
+                if stepped:
+                    break
+                continue
+            stepped |= dict.fromkeys(row for row, each in zip(self._rows, drawn, strict=True) if each is not None and _hand(row, each))
+            # An engine that ran ahead has noise to give back to a row that is done, before that goes on with its generator.
+            if stepped and not any(row.done for row in self._rows):
+                break
+        return list(stepped)
+
+    def _let_in(self) -> None:
+        rows, waiting = self._rows, self._waiting
+        while waiting and len(rows) < self.engine.n_rows and (not rows or rows[0].head() == waiting[0].head()):
+            rows.append(waiting.popleft())
+
+    def _begin(self) -> Iterator[Sequence[Drawn | None]]:
+        kind = self._rows[0].drawing
+        if all(row.drawing == kind for row in self._rows):
+            return self.engine.run(self._rows, *kind)
+        return (self.engine.choose(self._rows, None, None) for _ in range(1))
+
+
 def decode(engine: Engine, waiting: Iterable[Row], options: SamplingOptions, min_end_prob: float | None = None) -> Generator[list[Row]]:
     """Run rows to their ends, at most `engine.n_rows` at a time; yield the rows that took a step, after each step.
 
@@ -138,22 +227,27 @@ def decode(engine: Engine, waiting: Iterable[Row], options: SamplingOptions, min
     drawn; only the semantic stage has an end, so `min_end_prob` below 0 says that there is none.
     Raises: GenerationError where the model gives probabilities that are not numbers.
     """
-    queue, rows = iter(waiting), list[Row]()
-    upcoming = next(queue, None)
-    while True:
-        while upcoming is not None and len(rows) < engine.n_rows and (not rows or rows[0].head() == upcoming.head()):
-            rows.append(upcoming)
-            upcoming = next(queue, None)
-        if not rows:
-            return
-        for step in engine.run(rows, options, min_end_prob):
-            stepped = list[Row]()
-            for row, drawn in zip(rows, step, strict=True):
-                if drawn is not None:
-                    row.take(*drawn)
-                    stepped.append(row)
+    with closing(Batch(engine)) as batch:
+        for row in waiting:
+            row.drawing = options, min_end_prob
+            batch.add(row)
+        while len(batch):
+            stepped = batch.step()
+            for row in stepped:
+                if row.error is not None:
+                    raise row.error
             yield stepped
-        _close_ranks(engine, rows)
+
+
+def _hand(row: Row, drawn: Drawn) -> bool:
+    """Hand to a row what was drawn for it; tell whether it was still waiting for that."""
+    if row.done:
+        return False
+    try:
+        row.take(*drawn)
+    except GenerationError as error:
+        row.error, row.done = error, True
+    return True
 
 
 def stop_or_choose(choice: Tensor, probs: Tensor, min_end_prob: float | Tensor | None) -> Tensor:

@@ -36,22 +36,25 @@ def computing() -> Iterator[None]:
         yield
 
 
+def compute(work: Callable[[], R]) -> R:
+    """Return what `work` returns, done as in `computing`, which takes longer: this is for every token."""
+    with torch.inference_mode():
+        if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
+            with _without_autocast():
+                return work()
+        return work()
+
+
 def resumed_computing(make: Callable[P, Generator[Y, None, R]]) -> Callable[P, Generator[Y, None, R]]:
     """Decorate a generator function: each step of its generators runs as in `computing`, and whoever gets what it yields has modes of their own."""
 
     @wraps(make)
     def make_resumed(*args: P.args, **kwargs: P.kwargs) -> Generator[Y, None, R]:
-        steps, has_autocast = make(*args, **kwargs), torch.is_autocast_enabled
+        steps = make(*args, **kwargs)
         try:
             while True:
                 try:
-                    # As `computing`, which takes longer: this is for every token.
-                    with torch.inference_mode():
-                        if has_autocast("cpu") or has_autocast("cuda"):
-                            with _without_autocast():
-                                event = next(steps)
-                        else:
-                            event = next(steps)
+                    event = compute(steps.__next__)
                 except StopIteration as end:
                     return end.value
                 yield event
