@@ -160,23 +160,24 @@ class Batch:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._waiting: deque[Row] = deque()
+        self._urgent, self._waiting = deque[Row](), deque[Row]()
         self._rows: list[Row] = []
         self._run: Iterator[Sequence[Drawn | None]] | None = None
 
     def __len__(self) -> int:
         """Return how many rows are still to be run."""
-        return len(self._waiting) + sum(not row.done for row in self._rows)
+        return len(self._urgent) + len(self._waiting) + sum(not row.done for row in self._rows)
 
-    def add(self, row: Row) -> None:
-        """Let a row in, at the next step at which there is room for it."""
-        self._waiting.append(row)
+    def add(self, row: Row, is_urgent: bool = False) -> None:
+        """Let a row in, at the next step at which there is room for it; urgent ones before the others."""
+        (self._urgent if is_urgent else self._waiting).append(row)
 
     def drop(self, row: Row) -> None:
         """Let a row go; it takes no further step."""
         row.done = True
-        if row in self._waiting:
-            self._waiting.remove(row)
+        for queue in (self._urgent, self._waiting):
+            if row in queue:
+                queue.remove(row)
 
     def step(self) -> list[Row]:
         """Take a step; return the rows that took part: a row whose probabilities were no numbers is done, with its `error`."""
@@ -208,9 +209,9 @@ class Batch:
         return list(stepped)
 
     def _let_in(self) -> None:
-        rows, waiting = self._rows, self._waiting
-        while waiting and len(rows) < self.engine.n_rows and (not rows or rows[0].head() == waiting[0].head()):
-            rows.append(waiting.popleft())
+        rows = self._rows
+        while (queue := self._urgent or self._waiting) and len(rows) < self.engine.n_rows and (not rows or rows[0].head() == queue[0].head()):
+            rows.append(queue.popleft())
 
     def _begin(self) -> Iterator[Sequence[Drawn | None]]:
         kind = self._rows[0].drawing

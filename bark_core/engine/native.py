@@ -221,7 +221,7 @@ class NativeEngine(Engine):
             self._heads[first, count] = self._native.describe_rows(self.model.lm_head.weight[first : first + count])
         return self._native.multiply_rows(self._heads[first, count], hidden)
 
-    def choose(self, rows: Sequence[Row], options: SamplingOptions, min_end_prob: float | None) -> list[Drawn]:
+    def choose(self, rows: Sequence[Row], options: SamplingOptions | None, min_end_prob: float | None) -> list[Drawn]:
         """As `Engine`'s, while torch has one thread: its others would go on spinning for work when the kernel's need the cores."""
         self._n_threads = torch.get_num_threads()
         return run_with_threads(1, super().choose, rows, options, min_end_prob)

@@ -120,6 +120,11 @@ class Runtime:
     def fine(self) -> FineGPT:
         return cast(FineGPT, self._models["fine"])
 
+    @property
+    def is_offloaded(self) -> bool:
+        """Tell whether parts wait in the host's memory while others run."""
+        return bool(self._waiting)
+
     def n_windows(self, n_rows: int) -> int:
         """Return how many windows of `n_rows` rows the fine stage runs together.
 

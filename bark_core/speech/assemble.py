@@ -11,7 +11,7 @@ import numpy as np
 from bark_core.audio.joins import Joiner
 from bark_core.audio.samples import Whole
 from bark_core.config import STAGES, BarkConfig
-from bark_core.speech.narrate import Line
+from bark_core.speech.lines import Line
 from bark_core.speech.plan import Plan
 from bark_core.types import Timings, Utterance
 

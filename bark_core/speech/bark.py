@@ -22,14 +22,15 @@ from bark_core.engine.runtime import Runtime
 from bark_core.errors import InvalidInput
 from bark_core.speech.assemble import Assembly
 from bark_core.speech.generation import Generation
-from bark_core.speech.narrate import Event
+from bark_core.speech.lines import Event
 from bark_core.speech.notes import drain_noting
 from bark_core.speech.options import SpeechKeywords, SpeechOptions
 from bark_core.speech.record import make_generation
 from bark_core.speech.session import Session
 from bark_core.speech.stream import SpeechStream
 from bark_core.speech.verify import make_listener
-from bark_core.stages.run import Job, OnProgress, Randomness, decode_audio, drain, speak_coarse, speak_fine, speak_semantic
+from bark_core.stages.jobs import Job, Randomness
+from bark_core.stages.run import OnProgress, decode_audio, drain, speak_coarse, speak_fine, speak_semantic
 from bark_core.text.wordpiece import TextEncoder
 from bark_core.types import GenerateOptions, SamplingOptions, check_seed, choose_seed, is_whole
 from bark_core.voices.voice import Voice, VoiceLike, check_tokens, resolve_voice
@@ -153,7 +154,7 @@ class Bark:
             for event in events:
                 if on_progress is not None and isinstance(event[0], str):
                     on_progress(*cast(Event, event))
-        return [self._present(each, session) for each in session.assemblies]
+        return [self.present(each, session) for each in session.assemblies]
 
     def stream(
         self,
@@ -177,10 +178,28 @@ class Bark:
         as one chunk; `split=True` cuts it for an earlier first sound. Closing the stream stops the work.
         Warns and raises: as `generate`, at once for what is wrong with the arguments.
         """
+        sampling = (text_temp, waveform_temp, fine_temp, min_eos_p, top_k, top_p, max_seconds)
+        return SpeechStream(self.open_session(text, voice, seed, *sampling, batch_size, **more), self.present, on_progress)
+
+    def open_session(
+        self,
+        text: str,
+        voice: VoiceLike = None,
+        seed: int | None = None,
+        text_temp: float = 0.7,
+        waveform_temp: float = 0.7,
+        fine_temp: float = 0.5,
+        min_eos_p: float | None = 0.2,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        max_seconds: float | None = None,
+        batch_size: int = 8,
+        **more: Unpack[SpeechKeywords],
+    ) -> Session:
+        """Plan a text, which a Session speaks, alone or on a Scheduler beside others. Arguments, warnings and errors as `generate`."""
         seed = choose_seed() if seed is None else check_seed(seed)
         options = _gather(seed, text_temp, waveform_temp, fine_temp, min_eos_p, top_k, top_p, max_seconds)
-        session = self._open_session([(text, voice, seed)], options, SpeechOptions(**more), batch_size)
-        return SpeechStream(session, self._present, on_progress)
+        return self._open_session([(text, voice, seed)], options, SpeechOptions(**more), batch_size)
 
     def generate_semantic(
         self,
@@ -249,7 +268,7 @@ class Bark:
         listener = make_listener(self.sample_rate, speech.language) if speech.verify else None
         return Session(self.runtime, self.encoder, self.voices, self._resolve, texts, options, speech, int(batch_size), listener)
 
-    def _present(self, assembly: Assembly, session: Session) -> Generation:
+    def present(self, assembly: Assembly, session: Session) -> Generation:
         """Make a generation of what was assembled, with all that makes it again."""
         made_with = {
             "model": self.name,

@@ -1,185 +1,209 @@
-"""Utterances spoken in order: which are drawn together, which take of each is kept, and what is drawn again.
+"""Utterances spoken in order: which can be spoken now, which take of each is kept, and what is drawn again.
 
-Generators throughout: progress and finished utterances are yielded as they come, and closing one stops the work. Knows no
+Whoever runs this takes jobs through the stages and hands each back when it is through one; nothing is computed here. Knows no
 voice names, no files, and nothing of how pieces are joined.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
-from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
 
-from bark_core.engine.runtime import Runtime
+from bark_core.config import PARTS, BarkConfig
 from bark_core.errors import GenerationError, InvalidInput
+from bark_core.speech.lines import Event, Line, Listener, Spoken, Take
+from bark_core.speech.meter import Meter
 from bark_core.speech.takes import TakeOptions, find_fault, is_silent, score_take
-from bark_core.stages.run import Job, Randomness, Result, SemanticTake, Steps, explain_ceiling, explain_failure, finish_takes, take_semantic
+from bark_core.stages.jobs import Job, Randomness, Result, explain_ceiling, explain_failure
+from bark_core.stages.lanes import Passage
 from bark_core.text.duration import estimate_seconds
 from bark_core.text.script import Limits, parse_script
 from bark_core.text.wordpiece import TextEncoder
-from bark_core.types import GenerateOptions, History, Pauses, Utterance, derive_seed
+from bark_core.types import GenerateOptions, History, Pauses, derive_seed
 from bark_core.voices.voice import check_history
-
-T = TypeVar("T")
-Event = tuple[str, int, int]
-Listener = Callable[[str, Result], str | None]
-"""Hears a take of a text; returns what is wrong with it, as the end of a sentence, or None."""
 
 MAX_SPLITS = 3
 """How often an utterance that found no end is halved."""
 
 
-@dataclass(eq=False)
-class Take:
-    """One drawing of a line: its job and seed, its semantic tokens, how good it is and what is wrong with it; later its result."""
-
-    job: Job
-    seed: int
-    semantic: SemanticTake
-    score: float
-    fault: str | None
-    result: Result | None = None
-
-
-@dataclass(eq=False)
-class Line:
-    """One utterance on its way.
-
-    `script`: which of several texts it is from. `voice`: the one it was given. `follows`: it was given none, and takes the
-    tokens of its script's first such utterance for one. `seed`: of its first take. `takes`: those drawn, the best first.
-    """
-
-    script: int
-    utterance: Utterance
-    voice: History | None
-    follows: bool
-    seed: int
-    notes: list[str] = field(default_factory=list)
-    takes: list[Take] = field(default_factory=list)
-    n_drawn: int = 0
-    n_retries: int = 0
-    n_splits: int = 0
-
-    @property
-    def is_done(self) -> bool:
-        """Tell whether a take went through all stages, or none can."""
-        return bool(self.takes) and (self.takes[0].result is not None or self.takes[0].semantic.failed)
-
-
 class Narrator:
-    """Speaks lines on a runtime, `batch_size` rows at a time."""
+    """Lines on their way to speech. `events`: progress and lines that are done, as they come; `error`: what ended all of it.
+
+    The lines of one script come in order.
+    """
 
     def __init__(
         self,
-        runtime: Runtime,
+        config: BarkConfig,
         encoder: TextEncoder,
         options: GenerateOptions,
         takes: TakeOptions,
-        batch_size: int = 8,
+        lines: Sequence[Line],
         listener: Listener | None = None,
     ) -> None:
-        self._runtime, self._encoder, self._config = runtime, encoder, runtime.config
-        self._options, self._takes, self._batch_size = options, takes, batch_size
-        self._listener = listener
+        self._config, self._encoder = config, encoder
+        self._options, self._takes, self._listener = options, takes, listener
+        self._waiting, self._n_given = list(lines), len(lines)
         self._leads: dict[int, History | None] = {}  # by script: the voice that its first utterance gave
-        self._waiting: list[Line] = []
+        self._lines: dict[Passage, Line] = {}
+        self._window, self._size, self._is_streamed = 1, 1, False
+        self._meter = Meter(len(lines))
+        self.events: deque[Event | Spoken] = deque()
+        self.error: Exception | None = None
         self.seconds: dict[str, float] = {}
+        self._has_sounded = False
 
-    def count_waiting(self, script: int) -> int:
-        """Return how many lines of a script are still to come."""
-        return sum(line.script == script for line in self._waiting)
+    @property
+    def is_done(self) -> bool:
+        """Tell whether there is nothing more to come."""
+        return self.error is not None or not self._waiting
 
-    def speak(self, lines: Sequence[Line], chunk_size: int, is_streamed: bool = False) -> Generator[Event | Line]:
-        """Speak lines, at most `chunk_size` through all stages together; yield progress, and each line when it is done.
+    def begin(self, window: int, is_streamed: bool = False) -> list[Passage]:
+        """Return what can be drawn at once, for at most `window` lines at a time.
 
-        The lines of one script come in order. `is_streamed`: the first of all waits for no other, and the next chunks are small,
-        so that each is there before what came before it was heard.
-        Raises: GenerationError where the only line of all cannot be spoken; of several it is left out, with a note.
+        `is_streamed`: the first of all waits for no other, and then come small groups, so that each is there before what came before
+        it was heard.
         """
-        waiting = self._waiting
-        waiting[:] = lines
-        meter = _Meter(len(waiting))
-        size = 1 if is_streamed else chunk_size
-        while waiting:
-            chunk = self._choose(waiting, size)
-            size = min(2 * size, chunk_size)
-            meter.n_chunk, meter.n_lines = len(chunk), meter.n_done + len(waiting)
-            yield from meter.follow(self._draw(chunk))
-            self._split_endless(chunk, waiting)
-            yield from meter.follow(self._finish([line for line in chunk if line.takes]))
-            for line in self._collect(chunk, len(lines)):
-                waiting.remove(line)
-                meter.n_done += 1
-                yield line
+        self._window, self._is_streamed = window, is_streamed
+        self._size = 1 if is_streamed else window
+        return self._admit()
 
-    def _choose(self, waiting: Sequence[Line], size: int) -> list[Line]:
+    def resume(self, passage: Passage) -> list[Passage]:
+        """Take back what is through a stage; return what is to go on from there, or anew, now.
+
+        Raises: what ended the passage; GenerationError where the only line of all cannot be spoken; of several it is left out, with a note.
+        """
+        if passage.error is not None:
+            raise passage.error
+        line = self._lines[passage]
+        take = line.pending[passage]
+        if passage.stage == PARTS[0]:
+            self._assess(line, take)
+        elif passage.stage != PARTS[-1]:
+            passage.go_on()
+            return [passage]
+        else:
+            take.result = passage.result()
+        del self._lines[passage], line.pending[passage]
+        if line.pending:
+            return []
+        return [*(self._judge(line) if passage.stage == PARTS[0] else self._hear(line)), *self._admit()]
+
+    def note_progress(self, stage: str) -> None:
+        """Tell how far a stage is in which something moved."""
+        self.events.append(self._meter.read(stage, self._waiting))
+
+    def _admit(self) -> list[Passage]:
+        """Begin with as many further lines as there is room for."""
+        n_begun = sum(line.is_begun for line in self._waiting)
+        if self._is_streamed and n_begun:
+            return []
+        chosen = self._choose(self._size - n_begun)
+        if self._is_streamed and chosen:
+            self._size = min(2 * self._size, self._window)
+        return [passage for line in chosen for passage in self._draw(line)]
+
+    def _choose(self, size: int) -> list[Line]:
         """Return the first lines that can be spoken now: of each script those before one whose voice is still to come."""
         chosen: list[Line] = []
         leading, blocked = set[int](), set[int]()
-        for line in waiting:
-            if line.script in blocked:
+        for line in self._waiting:
+            if len(chosen) >= size:
+                break
+            if line.is_done or line.script in blocked:
                 continue
             if line.follows and line.script not in self._leads:
                 if line.script in leading:
                     blocked.add(line.script)
                     continue
                 leading.add(line.script)
-            chosen.append(line)
-            if len(chosen) == size:
-                break
+            if not line.is_begun:
+                chosen.append(line)
         return chosen
 
-    def _draw(self, lines: Sequence[Line]) -> Steps[None]:
-        """Draw semantic tokens for lines that have none, and again for bad takes as often as is allowed."""
-        asking = [line for line in lines if not line.takes]
-        while asking:
-            drawn = [(line, *self._next_job(line)) for line in asking for _ in range(1 if line.n_drawn else self._takes.n_takes)]
-            made = yield from take_semantic(self._runtime, [job for _, job, _ in drawn], self._options, self._batch_size, self.seconds)
-            for (line, job, seed), semantic in zip(drawn, made, strict=True):
-                line.takes.append(self._assess(line, job, seed, semantic))
-                line.takes.sort(key=lambda take: (take.fault is not None, -take.score))
-            asking = [line for line in asking if self._is_to_draw_again(line)]
-            for line in asking:
-                line.n_retries += 1
+    def _draw(self, line: Line) -> list[Passage]:
+        """Draw semantic tokens for a line: as often as was asked for, and then once at a time."""
+        line.is_begun = True
+        passages = list[Passage]()
+        for _ in range(1 if line.n_drawn else self._takes.n_takes):
+            seed = line.seed if not line.n_drawn else derive_seed(line.seed, "take", line.n_drawn)
+            voice = self._leads.get(line.script) if line.follows else line.voice
+            text = line.utterance.text
+            # Of what has not sounded yet somebody waits for the first line, and for the others only after that.
+            is_urgent = line is self._waiting[0] and not self._has_sounded
+            passage = Passage(Job(text, self._encoder.encode(text), voice, Randomness(seed)), self._options, is_urgent=is_urgent)
+            self._lines[passage], line.pending[passage] = line, Take(line.n_drawn, seed, passage)
+            line.n_drawn += 1
+            passages.append(passage)
+        return passages
 
-    def _next_job(self, line: Line) -> tuple[Job, int]:
-        seed = line.seed if not line.n_drawn else derive_seed(line.seed, "take", line.n_drawn)
-        line.n_drawn += 1
-        voice = self._leads.get(line.script) if line.follows else line.voice
-        text = line.utterance.text
-        return Job(text, self._encoder.encode(text), voice, Randomness(seed)), seed
-
-    def _assess(self, line: Line, job: Job, seed: int, semantic: SemanticTake) -> Take:
-        rate_hz, text = self._config.semantic_rate_hz, line.utterance.text
-        score = -math.inf if semantic.failed else score_take(text, semantic.tokens, rate_hz, semantic.logprob)
+    def _assess(self, line: Line, take: Take) -> None:
+        """Say how good what was drawn is, and put it among the line's takes."""
+        rate_hz, text, semantic = self._config.semantic_rate_hz, line.utterance.text, take.semantic
         if semantic.failed:
             fault = "ended before it began"
         elif semantic.reached_ceiling:
             fault = "came to no end"
         else:
             fault = find_fault(text, semantic.tokens, rate_hz, self._options.max_seconds)
-        return Take(job, seed, semantic, score, fault if self._takes.retry or semantic.failed else None)
+        if not semantic.failed:
+            take.score = score_take(text, semantic.tokens, rate_hz, semantic.logprob)
+        take.fault = fault if self._takes.retry or semantic.failed else None
+        line.takes.append(take)
+        line.takes.sort(key=lambda take: (take.fault is not None, -take.score, take.n))
 
-    def _is_to_draw_again(self, line: Line) -> bool:
+    def _judge(self, line: Line) -> list[Passage]:
+        """Draw a line again if its best take is bad, speak it in parts if it came to no end, else go on with what is kept of it."""
+        best, retry = line.takes[0], self._takes.retry
+        if retry and best.semantic.reached_ceiling and (parts := self._halve(line)):
+            place = self._waiting.index(line)
+            self._waiting[place : place + 1] = parts
+            self._meter.n_lines += len(parts) - 1
+            return []
+        if retry and best.fault is not None and line.n_retries < self._takes.max_retries:
+            line.n_retries += 1
+            return self._draw(line)
+        kept = [take for take in (line.takes if self._takes.keep_all else line.takes[:1]) if not take.semantic.failed]
+        for take in kept:
+            self._lines[take.passage], line.pending[take.passage] = line, take
+            take.passage.go_on()
+        if not kept:
+            self._complete(line)
+        return [take.passage for take in kept]
+
+    def _hear(self, line: Line) -> list[Passage]:
+        """Complete a line, or draw it again if nothing, or something else, is heard in it."""
         best = line.takes[0]
-        if best.fault is None or not self._takes.retry or line.n_retries >= self._takes.max_retries:
-            return False
-        return not (best.semantic.reached_ceiling and self._halve(line))
+        assert best.result is not None
+        if self._takes.retry and (fault := self._listen_to(line, best.result)) is not None:
+            best.fault = fault
+            if line.n_retries < self._takes.max_retries:
+                line.n_retries += 1
+                line.notes.append(f"The speech of {_quote(line.utterance.text)} {fault}, so it was drawn again.")
+                line.takes = []
+                return self._draw(line)
+        self._complete(line)
+        return []
 
-    def _split_endless(self, chunk: list[Line], waiting: list[Line]) -> None:
-        """Put the halves of a line that came to no end in its place; what follows it in its script is spoken after them."""
+    def _complete(self, line: Line) -> None:
+        """Note what came of a line, and give out what is done of its script, in order."""
+        line.is_done = True
+        self._note(line)
+        result = line.takes[0].result
+        if line.follows and line.script not in self._leads and result is not None:
+            self._leads[line.script] = self._as_voice(result)
         held = set[int]()
-        for line in list(chunk):
-            best = line.takes[0]
-            if line.script not in held and self._takes.retry and best.semantic.reached_ceiling and (parts := self._halve(line)):
-                place = waiting.index(line)
-                waiting[place : place + 1] = parts
-                held.add(line.script)
-                chunk.remove(line)
-            elif line.script in held:
-                chunk.remove(line)
+        for each in list(self._waiting):
+            if each.script in held or not each.is_done:
+                held.add(each.script)
+                continue
+            self._waiting.remove(each)
+            self._meter.n_done += 1
+            self.events.append(Spoken(each, not any(other.script == each.script for other in self._waiting)))
+            self._has_sounded = True
+        if not self._waiting:
+            self.events.extendleft(self._meter.finish())
 
     def _halve(self, line: Line) -> list[Line]:
         """Return the lines that speak a line in parts, or none where its text cannot be cut."""
@@ -210,52 +234,17 @@ class Narrator:
         parts[0].notes = [*line.notes, f"The speech of {_quote(whole.text)} came to no end, so it was spoken in {len(parts)} parts."]
         return parts
 
-    def _finish(self, lines: Sequence[Line]) -> Steps[None]:
-        """Take what was kept of each line through the other stages; a take in which nothing, or something else, is heard goes back."""
-        taken = [
-            (line, take)
-            for line in lines
-            for take in (line.takes if self._takes.keep_all else line.takes[:1])
-            if take.result is None and not take.semantic.failed
-        ]
-        if not taken:
-            return
-        jobs, tokens = [take.job for _, take in taken], [take.semantic for _, take in taken]
-        results = yield from finish_takes(self._runtime, jobs, tokens, self._options, self._batch_size, self.seconds)
-        for (line, take), result in zip(taken, results, strict=True):
-            take.result = result
-            if take is line.takes[0] and self._takes.retry and (fault := self._hear(line, result)) is not None:
-                take.fault = fault
-                if line.n_retries < self._takes.max_retries:
-                    line.n_retries += 1
-                    line.notes.append(f"The speech of {_quote(line.utterance.text)} {fault}, so it was drawn again.")
-                    line.takes = []
-
-    def _hear(self, line: Line, result: Result) -> str | None:
+    def _listen_to(self, line: Line, result: Result) -> str | None:
         """Return what is wrong with the audio of a take, or None."""
         if is_silent(result.audio):
             return "was silent"
         return None if self._listener is None else self._listener(line.utterance.text, result)
 
-    def _collect(self, chunk: Sequence[Line], n_all: int) -> list[Line]:
-        """Return what is done of a chunk, in the order of each script: of what follows an unfinished line nothing."""
-        held = set[int]()
-        done: list[Line] = []
-        for line in chunk:
-            if line.script in held or not line.is_done:
-                held.add(line.script)
-                continue
-            self._note(line, n_all)
-            if line.follows and line.script not in self._leads and (result := line.takes[0].result) is not None:
-                self._leads[line.script] = self._as_voice(result)
-            done.append(line)
-        return done
-
-    def _note(self, line: Line, n_all: int) -> None:
+    def _note(self, line: Line) -> None:
         """Say of a line what its caller should know."""
         best, text = line.takes[0], line.utterance.text
         if best.semantic.failed:
-            if n_all == 1:
+            if self._n_given == 1:
                 raise GenerationError(explain_failure(text))
             line.notes.append(f"The speech of {_quote(text)} ended before it began, however often it was drawn, so it is left out.")
         elif best.semantic.reached_ceiling:
@@ -274,29 +263,6 @@ class Narrator:
         except InvalidInput:
             return None
         return voice
-
-
-class _Meter:
-    """Turns the progress of chunks into that of the whole: each stage's only rises, and ends at its total.
-
-    Lines that all fit one chunk are told as the stages tell them.
-    """
-
-    def __init__(self, n_lines: int) -> None:
-        self.n_lines, self.n_done, self.n_chunk = n_lines, 0, 0
-        self._shown: dict[str, Event] = {}
-
-    def follow(self, steps: Steps[T]) -> Steps[T]:
-        with closing(steps):
-            while True:
-                try:
-                    stage, done, total = next(steps)
-                except StopIteration as end:
-                    return end.value
-                _, before, whole = self._shown.get(stage, ("", 0, total if self.n_chunk == self.n_lines else 1000))
-                now = (self.n_done * total + self.n_chunk * done) * whole // (self.n_lines * total)
-                self._shown[stage] = (stage, max(before, now), whole)
-                yield self._shown[stage]
 
 
 def _quote(text: str) -> str:

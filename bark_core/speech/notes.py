@@ -9,7 +9,8 @@ from contextlib import suppress
 from typing import TypeVar
 
 from bark_core.errors import BarkWarning
-from bark_core.stages.run import Job, OnProgress, Steps, drain
+from bark_core.stages.jobs import Job
+from bark_core.stages.run import OnProgress, Steps, drain
 
 T = TypeVar("T")
 

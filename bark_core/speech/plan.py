@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from bark_core.config import BarkConfig
 from bark_core.errors import InvalidInput
-from bark_core.speech.narrate import Line
+from bark_core.speech.lines import Line
 from bark_core.speech.options import SpeechOptions
 from bark_core.text.language import guess_language
 from bark_core.text.numbers import spell_numbers

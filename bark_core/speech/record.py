@@ -13,7 +13,7 @@ from typing import Any
 from bark_core.config import BarkConfig
 from bark_core.speech.assemble import Assembly
 from bark_core.speech.generation import Generation
-from bark_core.speech.narrate import Line
+from bark_core.speech.lines import Line
 from bark_core.speech.options import SpeechOptions
 from bark_core.speech.session import Session
 from bark_core.types import GenerateOptions, Utterance

@@ -10,7 +10,7 @@ import numpy as np
 
 from bark_core.speech.assemble import Assembly
 from bark_core.speech.generation import Generation
-from bark_core.speech.narrate import Event
+from bark_core.speech.lines import Event
 from bark_core.speech.session import Piece, Session
 from bark_core.stages.run import OnProgress
 from bark_core.types import AudioChunk

@@ -72,7 +72,6 @@ class FineRow:
         return self._codes[self._n_history : self._n_history + self._n_new].numpy().T.copy()
 
 
-@resumed_computing
 def run_fine(
     model: FineGPT, config: BarkConfig, rows: Sequence[FineRow], options: SamplingOptions, n_slots: int = 1
 ) -> Generator[list[FineRow]]:
@@ -80,29 +79,39 @@ def run_fine(
 
     Raises: GenerationError where the model gives probabilities that are not numbers.
     """
-    device, n_drawn = model.wpe.weight.device, config.n_fine_codebooks - config.n_coarse_codebooks
     while active := [row for row in rows if row.n_done < row.n_loops][:n_slots]:
-        windows, firsts = zip(*(row.open_window() for row in active), strict=True)
-        counts = [row.count_frames() for row in active]
-        codes = torch.stack(windows).to(device)  # (B, 1024, 8)
-        logprobs = torch.zeros(len(active), dtype=torch.float32, device=device)
-        x: Tensor | None = None
-        for codebook in range(config.n_fine_codebooks):
-            if codebook >= config.n_coarse_codebooks:
-                assert x is not None
-                # The sum that the model reads holds this codebook as it stands: padding, or what an earlier window drew.
-                x_now = x + model.embed(codes[..., codebook], codebook)
-                logits = model(x_now, codebook, min(firsts), config.codebook_size)  # (B, 1024 − first, 1024)
-                for i, (row, first, n_frames) in enumerate(zip(active, firsts, counts, strict=True)):
-                    codes[i, first:, codebook], probs = _draw_codes(logits[i, first - min(firsts) :], options, row.generator)
-                    logprobs[i] += probs[:n_frames].log().sum()
-                yield active
-            embedded = model.embed(codes[..., codebook], codebook)
-            x = embedded if x is None else x + embedded
-        # Read with the codes, a window at a time: before, a GPU would be waited for.
-        for row, window, n_frames, logprob in zip(active, codes.cpu(), counts, logprobs.tolist(), strict=True):
-            row.count_logprob(logprob, n_drawn * n_frames)
-            row.close_window(window)
+        for _ in fill_windows(model, config, active, [options] * len(active)):
+            yield active
+
+
+@resumed_computing
+def fill_windows(model: FineGPT, config: BarkConfig, rows: Sequence[FineRow], options: Sequence[SamplingOptions]) -> Generator[None]:
+    """Fill the next window of each row together, each with its own options; yield after each codebook.
+
+    Raises: GenerationError where the model gives probabilities that are not numbers.
+    """
+    device, n_drawn = model.wpe.weight.device, config.n_fine_codebooks - config.n_coarse_codebooks
+    windows, firsts = zip(*(row.open_window() for row in rows), strict=True)
+    counts = [row.count_frames() for row in rows]
+    codes = torch.stack(windows).to(device)  # (B, 1024, 8)
+    logprobs = torch.zeros(len(rows), dtype=torch.float32, device=device)
+    x: Tensor | None = None
+    for codebook in range(config.n_fine_codebooks):
+        if codebook >= config.n_coarse_codebooks:
+            assert x is not None
+            # The sum that the model reads holds this codebook as it stands: padding, or what an earlier window drew.
+            x_now = x + model.embed(codes[..., codebook], codebook)
+            logits = model(x_now, codebook, min(firsts), config.codebook_size)  # (B, 1024 − first, 1024)
+            for i, (row, first, n_frames, how) in enumerate(zip(rows, firsts, counts, options, strict=True)):
+                codes[i, first:, codebook], probs = _draw_codes(logits[i, first - min(firsts) :], how, row.generator)
+                logprobs[i] += probs[:n_frames].log().sum()
+            yield
+        embedded = model.embed(codes[..., codebook], codebook)
+        x = embedded if x is None else x + embedded
+    # Read with the codes, a window at a time: before, a GPU would be waited for.
+    for row, window, n_frames, logprob in zip(rows, codes.cpu(), counts, logprobs.tolist(), strict=True):
+        row.count_logprob(logprob, n_drawn * n_frames)
+        row.close_window(window)
 
 
 def _draw_codes(logits: Tensor, options: SamplingOptions, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,8 @@ from bark_core.engine.placement import DTYPES, Placement, plan_placement
 from bark_core.engine.runtime import Runtime
 from bark_core.engine.speeds import Speeds, measure_speeds
 from bark_core.errors import InvalidInput
-from bark_core.stages.run import Job, Randomness, drain, speak
+from bark_core.stages.jobs import Job, Randomness
+from bark_core.stages.run import drain, speak
 from bark_core.types import GenerateOptions
 from tests.checkpoints import random_states, tiny_config
 
