@@ -177,6 +177,12 @@ class Runtime:
                 "Fork before anything is loaded, and load in each process that speaks (gunicorn: without --preload)."
             )
 
+    def check_devices(self) -> None:
+        """Ask every device whether it still answers, without computing. Raises: RuntimeError where one does not (a GPU that failed)."""
+        self._check_process()
+        for device in {place.device for place in self.placement.values() if place.device.type == "cuda"}:
+            torch.cuda.mem_get_info(device)
+
     @contextmanager
     def lend_engine(self, stage: str, n_rows: int) -> Iterator[Engine]:
         """Lend an engine of exactly `n_rows` slots for one run of a causal stage; the last one used is kept for the next run."""

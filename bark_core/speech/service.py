@@ -36,6 +36,9 @@ Record = Callable[[str, Any], None]
 UPLOAD = "custom_history_prompt"
 """The input that is a file: an open one, or an http(s) URL. Its name stands for it until it is there."""
 
+MIN_FREE_BYTES = 2**20
+"""Room for twenty seconds of speech. A disk with less is told by the health check, before a prediction fails for it."""
+
 MAX_VOICES_CHARACTERS = 10_000
 MAX_UTTERANCES_SHOWN = 100
 
@@ -80,8 +83,18 @@ class Service:
                 report(stream.generation, record)
 
     def check(self) -> bool:
-        """Tell whether a prediction could be made now: the model is there, and so is the folder for its files."""
-        return os.access(self._folder.name, os.W_OK) and bool(self.bark.digest)
+        """Tell whether a prediction could be made now: its models' devices answer, and a file can be written. Print what cannot.
+
+        Safe beside a prediction that runs: nothing is computed.
+        """
+        try:
+            self.bark.runtime.check_devices()
+            with tempfile.TemporaryFile(dir=self._folder.name) as file:
+                file.write(bytes(MIN_FREE_BYTES))
+        except (OSError, RuntimeError) as error:
+            print(f"No prediction can be made: {error}")
+            return False
+        return True
 
     @contextmanager
     def _prepare(self, inputs: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any], OutputOptions]]:

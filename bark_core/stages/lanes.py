@@ -16,6 +16,7 @@ import numpy as np
 from bark_core.config import PARTS
 from bark_core.engine.loop import Batch, Row
 from bark_core.engine.runtime import Runtime
+from bark_core.engine.traces import span
 from bark_core.errors import GenerationError
 from bark_core.stages.coarse import NO_END, CoarseRow
 from bark_core.stages.decode import decode_codes
@@ -97,6 +98,7 @@ class Lane(ABC):
             return []
         if self._lent is None:
             with ExitStack() as stack:
+                stack.enter_context(span(f"bark.{self.stage}"))
                 stack.enter_context(self._runtime.present(self.stage))
                 self._open(stack)
                 self._lent = stack.pop_all()

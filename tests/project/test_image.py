@@ -14,7 +14,7 @@ import yaml
 from scripts.server import IMAGE_SETTINGS
 
 # What Cog knows; any other key stops its build.
-TOP_KEYS = {"build", "image", "predict", "train", "environment", "weights"}
+TOP_KEYS = {"build", "image", "predict", "train", "environment", "weights", "observability"}
 BUILD_KEYS = {"gpu", "cuda", "python_version", "python_requirements", "system_packages", "run", "sdk_version"}
 CUDA_OF_TORCH = {"2.8.0": {"12.6", "12.8", "12.9"}}
 """The CUDA versions that Cog finds a build of torch for."""
