@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bark_core.config import BarkConfig, CodecConfig, GPTConfig
 from bark_core.errors import CheckpointError
+from bark_core.model.blank import blank
 from bark_core.model.codec import Codec, fold_weight_norm
 from bark_core.model.transformer import CausalGPT, FineGPT
 
@@ -126,7 +127,7 @@ def _stack(tensors: list[Tensor], what: str) -> Tensor:
 def expected_shapes(config: BarkConfig, part: str) -> dict[str, tuple[int, ...]]:
     """Return the name and shape of each tensor of a part, from the models themselves. Raises: CheckpointError for sizes that none can have."""
     try:
-        with torch.device("meta"):
+        with blank():
             if part == "codec":
                 model: torch.nn.Module = Codec(config.codec)
             else:

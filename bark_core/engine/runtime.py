@@ -28,6 +28,7 @@ from bark_core.engine.native import NativeEngine, NativeWindows, has_vectors, lo
 from bark_core.engine.placement import DTYPES, Placement
 from bark_core.engine.speeds import measure_speeds
 from bark_core.errors import GenerationError
+from bark_core.model.blank import blank
 from bark_core.model.codec import Codec
 from bark_core.model.quantize import Int8Linear, StoredEmbedding, quantize_linears
 from bark_core.model.transformer import CausalGPT, FineGPT
@@ -273,7 +274,7 @@ def _speed_up_fine(model: FineGPT, library: ctypes.CDLL, tolerance: float) -> No
 
 def _build(config: BarkConfig, part: str, state: Mapping[str, Tensor], placement: Placement, offload: bool) -> nn.Module:
     """Make a part around tensors that are already there: nothing is initialised, and nothing is copied that need not be."""
-    with torch.device("meta"):
+    with blank():
         module = make_model(config, part)
     module.load_state_dict(state, assign=True)
     dtype, device = DTYPES[placement.precision], torch.device("cpu") if offload else placement.device

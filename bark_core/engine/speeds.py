@@ -18,6 +18,7 @@ from bark_core.engine.compile import NativeUnavailable
 from bark_core.engine.loop import Engine
 from bark_core.engine.memory import trim_heap
 from bark_core.engine.native import NativeEngine, describe_level, load_library
+from bark_core.model.blank import blank
 from bark_core.model.quantize import quantize_linears
 from bark_core.model.transformer import CausalGPT
 
@@ -80,7 +81,7 @@ def _measure(precision: str, library: ctypes.CDLL | None) -> float:
 
 
 def _make_engine(precision: str, library: ctypes.CDLL | None) -> Engine:
-    with torch.device("meta"):
+    with blank():
         model = CausalGPT(_CONFIG)
     zeros = {name: torch.zeros(tensor.shape, dtype=torch.float32, device="cpu") for name, tensor in model.state_dict().items()}
     model.load_state_dict(zeros, assign=True)
