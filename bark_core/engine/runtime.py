@@ -27,6 +27,7 @@ from bark_core.engine.modes import computing, loading
 from bark_core.engine.native import NativeEngine, NativeWindows, has_vectors, load_library
 from bark_core.engine.placement import DTYPES, Placement
 from bark_core.engine.speeds import measure_speeds
+from bark_core.engine.threads import claim_process
 from bark_core.errors import GenerationError
 from bark_core.model.blank import blank
 from bark_core.model.codec import Codec
@@ -58,8 +59,10 @@ class Runtime:
 
         `plain`: torch's own operations only, which every faster path is checked against. `offload`: parts wait in the
         host's memory and are on their device only while they run; graphs, which hold addresses, are done without.
-        Raises: CheckpointError, naming the tensor, for weights that are not numbers, as far as loading reads them.
+        Raises: CheckpointError, naming the tensor, for weights that are not numbers, as far as loading reads them;
+        GenerationError in a fork of a process that has computed.
         """
+        claim_process()
         self.config = config
         self.placement = dict(placement)
         self._process = os.getpid()

@@ -8,14 +8,35 @@ the calling thread's only. Knows nothing of what is run.
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Callable
 from functools import cache
 from typing import ParamSpec, TypeVar
 
 import torch
 
+from bark_core.errors import GenerationError
+
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+_computing: list[int] = []
+"""The process that this one's copy of OpenMP has computed in: a fork finds its parent here."""
+
+
+def claim_process() -> None:
+    """Say that this process computes. Raises: GenerationError in a fork of one that did, with more than one thread.
+
+    OpenMP's threads stay with the parent, and the fork would wait for them for ever. With one thread it waits for none.
+    """
+    if not _computing:
+        _computing.append(os.getpid())
+    if os.getpid() != _computing[0] and torch.get_num_threads() > 1:
+        raise GenerationError(
+            f"This process ({os.getpid()}) is a fork of one ({_computing[0]}) that has computed with several threads, which a fork does not have. Fork before "
+            'anything is loaded, start processes afresh (multiprocessing.set_start_method("spawn")), or call torch.set_num_threads(1) in the fork.'
+        )
 
 
 def run_with_threads(n: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -50,6 +50,33 @@ def test_a_fork_is_told_to_load_its_own_and_ends(root: Path, how: str) -> None:
     assert "child ended with 7" in done.stdout and "parent spoke" in done.stdout
 
 
+LOAD_IN_FORK = """
+import os, sys, warnings
+warnings.simplefilter("ignore")
+import torch
+from bark_core import Bark, BarkError
+torch.set_num_threads(2)
+tokens = Bark.load("demo").generate("Good day", seed=3, max_seconds=0.1).fine
+child = os.fork()
+if not child:
+    if "one" in sys.argv:
+        torch.set_num_threads(1)
+    try:
+        print("the same" if (Bark.load("demo").generate("Good day", seed=3, max_seconds=0.1).fine == tokens).all() else "other tokens", flush=True)
+    except BarkError as error:
+        print(error, flush=True)
+    os._exit(0)
+print("child ended with", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks on this system")
+@pytest.mark.parametrize(("threads", "said"), [("two", "is a fork of one ("), ("one", "the same")])
+def test_loading_in_a_fork_of_what_has_computed_is_refused_or_works(root: Path, threads: str, said: str) -> None:
+    done = subprocess.run([sys.executable, "-c", LOAD_IN_FORK, threads], cwd=root, capture_output=True, text=True, timeout=120, check=False)
+    assert said in done.stdout and "child ended with 0" in done.stdout, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("work", [pickle.dumps, copy.deepcopy, copy.copy, lambda bark: pickle.dumps({"model": bark}), lambda bark: copy.deepcopy([bark])])
 def test_pickle_and_copies_are_refused(work: Callable[[Any], Any]) -> None:
     bark: Bark = make_bark(plain=True)
