@@ -15,7 +15,7 @@ from sound import make_samples, make_wav  # pyright: ignore[reportMissingImports
 
 
 class Predictor(BasePredictor):
-    """Noise of a seed, half a second after it is asked for."""
+    """Noise of a seed, a second after it is asked for."""
 
     def setup(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Say which voices there are, as the real one does."""
@@ -25,7 +25,7 @@ class Predictor(BasePredictor):
     async def predict(self, prompt: str, history_prompt: str | None = None, seed: int = 0, text_temp: float = 0.7) -> Path:
         """Wait, while others may be spoken, then give the seed's noise."""
         del prompt, history_prompt, text_temp
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1)
         path = self.folder / f"{seed}-{time.monotonic_ns()}.wav"
         path.write_bytes(make_wav(make_samples(seed)))
         return Path(path)
