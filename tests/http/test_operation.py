@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import threading
 from collections.abc import Iterator
@@ -74,7 +75,7 @@ def test_a_span_a_stage_inside_the_clients_trace(collector: Collector) -> None:
     order = [spans[f"bark.{stage}"] for stage in ("semantic", "coarse", "fine", "codec")]
     assert all(span.trace_id.hex() == TRACE for span in order)
     assert all(span.start_time_unix_nano < span.end_time_unix_nano for span in order)
-    assert all(before.end_time_unix_nano <= after.start_time_unix_nano for before, after in zip(order, order[1:], strict=False))
+    assert all(before.end_time_unix_nano <= after.start_time_unix_nano for before, after in itertools.pairwise(order))
     assert all(span.status.code == Status.StatusCode.STATUS_CODE_UNSET for span in order)
 
 
