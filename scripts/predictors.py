@@ -19,6 +19,8 @@ IMPORTS = "from cog import BasePredictor, File, Input, Path\n"
 ORIGIN = "The variants in\npredictors/ are written from it by scripts/predictors.py."
 WHOLE = """    def predict(
 """
+SERVICE = "from bark_core.speech.service import Service\n"
+LOAD = "        self.service = Service.load()\n"
 LAST_LINE = """        return Path(self.service.speak(self.record_metric, **inputs))
 """
 
@@ -34,6 +36,15 @@ VARIANTS: dict[str, list[tuple[str, str]]] = {
             "Speak, and yield the path of a file for each piece of the speech as it comes; each plays alone.",
         ),
         (LAST_LINE, "        for piece in self.service.stream(self.record_metric, **inputs):\n            yield Path(piece)\n"),
+    ],
+    "concurrent": [
+        ("Bark as Cog serves it: inputs", "Bark as Cog serves it to many at once: inputs"),
+        (IMPORTS, "import cog\n" + IMPORTS),
+        (ORIGIN, "Written from predict.py by\nscripts/predictors.py: change that, and run this."),
+        (SERVICE, "from bark_core.speech.concurrent import ConcurrentService\n"),
+        (LOAD, "        self.service = ConcurrentService.load()\n"),
+        (WHOLE, "    @cog.concurrent(max=8)\n    async def predict(\n"),
+        (LAST_LINE, "        return Path(await self.service.speak_beside(self.record_metric, **inputs))\n"),
     ],
 }
 """By name: what stands in predict.py, once, and what stands in its place."""

@@ -59,7 +59,7 @@ class Reader:
     def refuse(self, node: ast.AST, problem: str) -> SchemaError:
         return SchemaError(f"{self.path.name}:{getattr(node, 'lineno', 1)}: {problem}")
 
-    def find_method(self, class_name: str) -> ast.FunctionDef:
+    def find_method(self, class_name: str) -> ast.FunctionDef | ast.AsyncFunctionDef:
         """Return `predict` of the class."""
         found = [node for node in self.tree.body if isinstance(node, ast.ClassDef) and node.name == class_name]
         if not found:
@@ -68,11 +68,12 @@ class Reader:
         if "run" in methods or "predict" not in methods:
             raise self.refuse(found[0], f"{class_name} must define predict, and not run beside it.")
         method = methods["predict"]
-        if not isinstance(method, ast.FunctionDef):
-            raise self.refuse(method, "predict is async, and this project's is not: write `def predict`.")
+        bounds = [each for each in method.decorator_list if re.fullmatch(r"cog\.concurrent\(max=[1-9]\d*\)", ast.unparse(each))]
+        if isinstance(method, ast.AsyncFunctionDef) != bool(bounds):
+            raise self.refuse(method, "predict must be a plain `def`, or, with @cog.concurrent(max=N), N a number, an `async def`.")
         return method
 
-    def read_inputs(self, method: ast.FunctionDef) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
+    def read_inputs(self, method: ast.FunctionDef | ast.AsyncFunctionDef) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
         """Return the properties of the inputs, the enumerations of those with choices, and the names of the required ones."""
         signature = method.args
         if signature.vararg or signature.kwarg or signature.kwonlyargs or signature.posonlyargs:
@@ -206,7 +207,7 @@ class Reader:
         if source[:1] not in ("'", '"') or source[1:-1] != node.value:
             raise self.refuse(node, f"{what} must be one plain string on one line, in quotes, without escapes or joins.")
 
-    def read_output(self, method: ast.FunctionDef) -> dict[str, Any]:
+    def read_output(self, method: ast.FunctionDef | ast.AsyncFunctionDef) -> dict[str, Any]:
         """Return the schema of what predict gives: a Path, which becomes a file for every client, or, where it streams, an iterator of them."""
         returns = "" if method.returns is None else ast.unparse(method.returns)
         streams = any(ast.unparse(each) == "cog.streaming" for each in method.decorator_list)

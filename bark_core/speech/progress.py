@@ -29,6 +29,7 @@ class ProgressBar:
         on_terminal = stream.isatty()
         self._bar = _Bar(
             total=sum(SHARES.values()),
+            position=0,  # another bar that is drawn meanwhile is another prediction's, and not on the line above
             file=stream if on_terminal else _LineWriter(stream),
             mininterval=0.1 if on_terminal else 1.0,
             bar_format=_FORMAT,

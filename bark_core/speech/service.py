@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -55,7 +55,7 @@ class Service:
         warnings.simplefilter("ignore", BarkWarning)  # each prediction prints its own
 
     @classmethod
-    def load(cls) -> Service:
+    def load(cls) -> Self:
         """Load the checkpoint that BARK_MODEL names (large where it is not set) in BARK_PRECISION, and run each stage once, briefly."""
         bark = Bark.load(os.environ.get("BARK_MODEL") or "large", precision=os.environ.get("BARK_PRECISION") or "auto", on_message=print)
         # All of them, and before the warm-up: a gateway reads them in the server's setup logs, which may miss the last lines.
