@@ -62,6 +62,10 @@ class Predictor(BasePredictor):
         """Load the checkpoint that BARK_MODEL names (large where it is not set), and run each stage once, briefly."""
         self.service = ConcurrentService.load()
 
+    def healthcheck(self) -> bool:
+        """Tell whether a prediction could be made: Cog's /health-check says UNHEALTHY where not."""
+        return self.service.check()
+
     @cog.concurrent(max=8)
     async def predict(
         self,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import io
 import time
+import wave
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 
 from bark_core import Bark
 from scripts.server import ROOT, Answer, Server
+from tests.gateway.running import Gateway
 
 LONG = " ".join(f"This is sentence number {n} of a long story that nobody will hear." for n in range(200))
 TEXTS = ["Good morning.", "The train leaves at nine.", "A small house."]
@@ -77,3 +80,16 @@ def test_a_bad_request_fails_alone(server: Server, alone: list[bytes]) -> None:
         for n, answer in zip((0, 2), good, strict=True):
             check(answer.result(), n, alone[n])
     assert send(server, 1, top_k=0).status == 422
+
+
+def test_the_gateway_sends_it_several_at_a_time(server: Server, alone: list[bytes]) -> None:
+    with Gateway(server.url) as gateway, ThreadPoolExecutor(3) as pool:
+        waiting = [pool.submit(gateway.speak, text, seed=seed, response_format="wav", model="bark") for seed, text in enumerate(TEXTS)]
+        for answer, wanted in zip(waiting, alone, strict=True):
+            assert answer.result().status_code == 200, answer.result().text
+            assert read_samples(answer.result().content) == read_samples(wanted)
+
+
+def read_samples(data: bytes) -> bytes:
+    with wave.open(io.BytesIO(data)) as file:
+        return file.readframes(file.getnframes())
