@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bark_core.engine.memory import forget_pages
 from bark_core.engine.modes import compute
 from bark_core.engine.sampling import draw, draw_noise, explain_nan, probs_of
 from bark_core.errors import GenerationError
@@ -142,6 +143,14 @@ class Engine:
         choice, probs = draw(logits, options, noise)
         return list(zip(stop_or_choose(choice, probs, min_end_prob).tolist(), probs_of(probs, choice).tolist(), strict=True))
 
+    def forget(self, slots: range) -> None:
+        """Give back the memory of slots that no row is in. An engine of one row keeps its own: the next row comes at once."""
+        if self.n_rows > 1 and self.device.type == "cpu":
+            for slot in slots:
+                for kept in (self.cache.keys, self.cache.values):
+                    for layer in kept:
+                        forget_pages(layer[slot])
+
     def noise(self, rows: Sequence[Row], count: int) -> Tensor:
         """Draw Exp(1) noise (B, count), each row's from its own generator."""
         if count not in self._noise:
@@ -188,6 +197,8 @@ class Batch:
         if isinstance(self._run, Generator):
             self._run.close()
         self._run = None
+        self.engine.forget(range(len(self._rows)))
+        self._rows.clear()
 
     def _step(self) -> list[Row]:
         stepped = dict[Row, None]()
@@ -285,7 +296,7 @@ def feed(engine: Engine, rows: Sequence[Row], prompts: Sequence[tuple[Tensor, in
 
 def _close_ranks(engine: Engine, rows: list[Row]) -> None:
     """Drop rows that are done, moving the last into each hole, so that the slots in use stay 0 … B − 1."""
-    slot = 0
+    slot, n_rows = 0, len(rows)
     while slot < len(rows):
         if not rows[slot].done:
             slot += 1
@@ -295,3 +306,4 @@ def _close_ranks(engine: Engine, rows: list[Row]) -> None:
             rows[slot] = last
             if not last.done:
                 engine.cache.move_row(len(rows), slot, last.position)
+    engine.forget(range(len(rows), n_rows))

@@ -8,6 +8,9 @@ import sys
 
 from torch import Tensor
 
+_MADV_DONTNEED = 4
+"""Advice to forget pages that no file stands behind, now. What they hold is lost: they read as zeros."""
+
 _MADV_PAGEOUT = 21
 """Advice to write pages back to where they came from, now. What they hold stays what it is."""
 
@@ -18,13 +21,22 @@ def release_pages(tensor: Tensor) -> None:
     Without this a process that converts weights seems to hold them twice. Where there is no file behind the tensor,
     nothing happens.
     """
+    # That an old kernel does not know the advice (before 5.4) changes only how much memory is shown.
+    _advise(tensor, _MADV_PAGEOUT)
+
+
+def forget_pages(tensor: Tensor) -> None:
+    """Give the memory of a tensor (contiguous, of this process alone) back to the system until it is written again. What it holds is lost, or not."""
+    _advise(tensor, _MADV_DONTNEED)
+
+
+def _advise(tensor: Tensor, advice: int) -> None:
     if not sys.platform.startswith("linux") or tensor.device.type != "cpu":
         return
     begin = -(-tensor.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
     end = (tensor.data_ptr() + tensor.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
     if end > begin:
-        # That an old kernel does not know the advice (before 5.4) changes only how much memory is shown.
-        ctypes.CDLL(None).madvise(ctypes.c_void_p(begin), ctypes.c_size_t(end - begin), _MADV_PAGEOUT)
+        ctypes.CDLL(None).madvise(ctypes.c_void_p(begin), ctypes.c_size_t(end - begin), advice)
 
 
 def trim_heap() -> None:

@@ -15,8 +15,7 @@ class KVCache:
 
     def __init__(self, n_layer: int, n_rows: int, n_positions: int, width: int, dtype: torch.dtype, device: torch.device | str) -> None:
         shape = (n_layer, n_rows, n_positions, width)
-        self.keys = torch.zeros(shape, dtype=dtype, device=device)
-        self.values = torch.zeros(shape, dtype=dtype, device=device)
+        self.keys, self.values = torch.zeros((2, *shape), dtype=dtype, device=device).unbind()
         self.rows = torch.arange(n_rows, dtype=torch.int64, device=device)
 
     def write_span(self, layer: int, row: int, start: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 from torch import Tensor
 
 from bark_core.config import GPTConfig
-from bark_core.engine.loop import STOPPED, Engine, Row, decode
+from bark_core.engine.loop import STOPPED, Batch, Engine, Row, decode
 from bark_core.model.transformer import CausalGPT
 from bark_core.types import SamplingOptions
 from tests.near_ties import record_draws
@@ -96,3 +98,45 @@ def test_nothing_to_do_is_nothing_done(model: CausalGPT) -> None:
 def test_no_grad_mode_leaks_between_steps(model: CausalGPT) -> None:
     for _ in decode(Engine(model, 1), [Counting(model, 0, 2)], SamplingOptions(1.0), -1.0):
         assert not torch.is_inference_mode_enabled()
+
+
+def test_rows_of_many_kinds_share_a_batch_join_and_go_and_are_as_alone(model: CausalGPT) -> None:
+    kinds = [(SamplingOptions(1.0), -1.0), (SamplingOptions(0), -1.0), (SamplingOptions(0.7, top_k=5), 0.05), (SamplingOptions(1.0), None)]
+    alone = []
+    for name, (options, limit) in enumerate(kinds):
+        row = Counting(model, name, 12)
+        for _ in decode(Engine(model, 1), [row], options, limit):
+            pass
+        alone.append(row.drawn)
+    batch, rows = Batch(Engine(model, 3)), [Counting(model, name, 12) for name in range(len(kinds))]
+    gone = Counting(model, 9, 12)
+    for row, kind in zip(rows, kinds, strict=True):
+        row.drawing = kind
+        batch.add(row, is_urgent=row is rows[3])
+        batch.add(gone) if row is rows[0] else batch.step()
+    batch.drop(gone)
+    while len(batch):
+        batch.step()
+    assert [row.drawn for row in rows] == alone
+    assert 0 < len(gone.drawn) < 12 and batch.step() == []
+
+
+def test_urgent_rows_do_not_wait_behind_others(model: CausalGPT) -> None:
+    batch, rows = Batch(Engine(model, 1)), [Counting(model, name, 2) for name in range(4)]
+    for row in rows:
+        row.drawing = SamplingOptions(0), -1.0
+        batch.add(row, is_urgent=row.name >= 2)
+    order = []
+    while len(batch):
+        order += [row.name for row in batch.step() if isinstance(row, Counting)]
+    assert order == [2, 2, 3, 3, 0, 0, 1, 1]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is given back on Linux only")
+def test_slots_that_no_row_is_in_hold_no_memory(model: CausalGPT) -> None:
+    for n_rows in (1, 3):
+        engine = Engine(model, n_rows)
+        for _ in decode(engine, [Counting(model, name, 40) for name in range(n_rows)], SamplingOptions(1.0), -1.0):
+            assert float((engine.cache.keys[:, :, :3] != 0).float().mean()) > 0.9, "rows in their slots are kept"
+        written = float((engine.cache.keys[:, :, :40] != 0).float().mean())
+        assert written < 0.6 if n_rows > 1 else written > 0.9, "whole pages of a freed slot read as zeros; one row keeps its own"
