@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bark_core import __version__
-from bark_core.cli import doctor, fetch, gateway, info, script, speak, voices
+from bark_core.cli import batch, doctor, fetch, gateway, info, script, speak, voices
 from bark_core.cli.console import drop_output, flush, open_streams, say
 from bark_core.errors import BarkError
 
@@ -54,7 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bark", description="Text to speech, music and sound effects.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (speak, script, voices, fetch, info, gateway, doctor):
+    for command in (speak, batch, script, voices, fetch, info, gateway, doctor):
         command.add_parser(commands)
     return parser
 

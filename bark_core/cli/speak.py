@@ -40,18 +40,27 @@ def add_parser(commands: Commands) -> None:
     add_model(parser)
     parser.add_argument("--voice", metavar="VOICE", help="a preset's name (see `voices`), an .npz voice or a WAV of ours")
     parser.add_argument("--seed", type=int, metavar="N", help="0 to 4294967295: the same seed gives the same speech (default: a random one)")
+    add_placement(parser)
+    parser.add_argument("--save-voice", metavar="FILE", help="also keep the speech as an .npz voice for further speech")
+    add_sampling(parser.add_argument_group("how it is drawn"))
+    add_script(parser.add_argument_group("long texts and dialogue"))
+    written = parser.add_argument_group("what is written")
+    add_output(written, "what the file's name ends in")
+    written.add_argument("--subtitles", metavar="FILE", help="also write what is said when, as .srt or .vtt")
+    written.add_argument("--stream", action="store_true", help="write to standard output while it is being spoken, utterance by utterance")
+
+
+def add_placement(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where the model runs, and in which precision."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     parser.add_argument(
         "--precision", default="auto",
         help="auto, fast (the fastest here), fp32 (exact on a CPU), bf16, int8 (CPUs only) or fp16 (GPUs only; default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--save-voice", metavar="FILE", help="also keep the speech as an .npz voice for further speech")
-    _add_sampling(parser.add_argument_group("how it is drawn"))
-    add_script(parser.add_argument_group("long texts and dialogue"))
-    _add_output(parser.add_argument_group("what is written"))
 
 
-def _add_sampling(group: argparse._ArgumentGroup) -> None:
+def add_sampling(group: argparse._ArgumentGroup) -> None:
+    """Add the options that say how tokens are drawn, and how often."""
     group.add_argument("--text-temp", type=float, default=0.7, metavar="T", help="how freely words are spoken; 0 is greedy (default: %(default)s)")
     group.add_argument("--waveform-temp", type=float, default=0.7, metavar="T", help="how freely they sound (default: %(default)s)")
     group.add_argument("--fine-temp", type=float, default=0.5, metavar="T", help="how freely details sound (default: %(default)s)")
@@ -75,13 +84,12 @@ def add_script(group: argparse._ArgumentGroup) -> None:
         group.add_argument(f"--{name}-pause", type=float, metavar="S", help=f"silence between {what}, in seconds")
 
 
-def _add_output(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--format", metavar="FORMAT", help="wav, flac, mp3, ogg, aac, m4a, m4b or pcm (default: what the file's name ends in)")
+def add_output(group: argparse._ArgumentGroup, default: str) -> None:
+    """Add the options of the file that is written. `default`: what its format is where none is given."""
+    group.add_argument("--format", metavar="FORMAT", help=f"wav, flac, mp3, ogg, aac, m4a, m4b or pcm (default: {default})")
     group.add_argument("--sample-rate", type=int, default=24_000, metavar="HZ", help="8000 to 48000 (default: %(default)s)")
     group.add_argument("--speed", type=float, default=1.0, metavar="X", help="0.5 to 2 times as fast, at the same pitch (default: %(default)s)")
     group.add_argument("--loudness", type=float, metavar="LUFS", help="one loudness for the whole, as -16 (default: as it was spoken)")
-    group.add_argument("--subtitles", metavar="FILE", help="also write what is said when, as .srt or .vtt")
-    group.add_argument("--stream", action="store_true", help="write to standard output while it is being spoken, utterance by utterance")
 
 
 def speak(options: argparse.Namespace) -> None:
@@ -94,11 +102,8 @@ def speak(options: argparse.Namespace) -> None:
     if options.stream and options.loudness is not None:
         raise InvalidInput("--loudness measures the whole speech, which a stream has not yet; leave one of --loudness and --stream out.")
     from bark_core.audio.files import check_target
-    from bark_core.speech.output import OutputOptions
 
-    output = OutputOptions(
-        format=options.format, sample_rate_hz=options.sample_rate, speed=options.speed, loudness_lufs=options.loudness
-    )
+    output = read_output(options)
     if not to_pipe:
         output.find_format(options.output)
         check_target(options.output)
@@ -122,6 +127,13 @@ def read_asked(options: argparse.Namespace) -> dict[str, Any]:
     """Return what `Bark.generate` takes by name."""
     same = ("voice", "seed", "text_temp", "waveform_temp", "fine_temp", "min_eos_p", "top_k", "top_p", "max_seconds", "max_retries", "verify")
     return {**{name: getattr(options, name) for name in same}, **read_script(options), "n_takes": options.takes, "retry": not options.no_retry}
+
+
+def read_output(options: argparse.Namespace) -> OutputOptions:
+    """Return what the options of `add_output` say."""
+    from bark_core.speech.output import OutputOptions
+
+    return OutputOptions(format=options.format, sample_rate_hz=options.sample_rate, speed=options.speed, loudness_lufs=options.loudness)
 
 
 def read_script(options: argparse.Namespace) -> dict[str, Any]:

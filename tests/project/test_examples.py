@@ -14,6 +14,7 @@ MADE = {
     "batch": ["batch_0.wav", "batch_1.wav", "batch_2.wav"],
     "dialogue": ["dialogue.wav"],
     "keep_a_voice": ["first.wav", "second.wav", "third.wav", "voice.npz"],
+    "many_lines": ["lines.txt", "speech"],
     "long_text": ["harbour.srt", "harbour.wav"],
     "progress": [],
     "speak": ["speak.wav"],

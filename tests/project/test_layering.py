@@ -28,6 +28,7 @@ PACKAGES = {
     "sentencex": {"text/sentences"},
     "pyloudnorm": {"audio/loudness"},
     "python_stretch": {"audio/speed"},
+    "ray": {"batch/cluster"},
     "scipy": {"audio/samples", "engine/sampling"},
     "soundfile": {"audio/encoders", "gateway/sound"},
     "starlette": {"gateway/answer", "gateway/app", "gateway/entry", "gateway/hangup"},
