@@ -1,41 +1,34 @@
-"""Decoding on a GPU: the step captured once as a CUDA graph, and what it drew read a step late, so that the GPU never waits.
+"""Decoding on a GPU: the next step is launched before the last one's draw is read, so that the GPU never waits.
 
-The graph feeds itself: a step's tokens and positions stay on the device. Without capture the same code runs anywhere,
-which is how it is tested. Whether to trust it is runtime.py's decision.
+A step has two parts. The transformer's, some hundred launches, is one replay where a graph of it was captured; the draw's,
+a few, is launched as it is, so that no option, temperature or filter asks for another graph. Without graphs the same code
+runs anywhere, which is how it is tested. What is captured, and when, is record.py's business.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from bark_core.engine.loop import Drawn, Engine, Row, decode, feed, stop_or_choose
+from bark_core.engine.loop import Drawn, Engine, Row, feed, stop_or_choose
 from bark_core.engine.sampling import draw, probs_of
 from bark_core.model.transformer import CausalGPT
 from bark_core.types import SamplingOptions
 
 KEYS_BUCKET = 256
-"""A graph reads a fixed number of keys: the least multiple of this that holds all positions."""
+"""A step reads a number of keys that is a multiple of this: few graphs, and masks as the attention kernels like them aligned."""
 
+Replay = Callable[[], None]
+"""Does what a captured step does."""
 
-class GraphsUnavailable(Exception):
-    """The captured step cannot be had here or errs; the message says how."""
-
-
-Step = tuple[int, int, int, int, SamplingOptions, float | None]
-"""What a graph is made for: rows, first logit, logits, keys, and of options and end probability what `_set_options` leaves."""
-
-_RECORDING = threading.Lock()
-"""Only one capture may be under way in a process."""
+Size = tuple[int, int]
+"""Rows and keys of a step."""
 
 
 def round_to_bucket(n_keys: int) -> int:
-    """Return how many keys a graph reads where there are so many."""
+    """Return how many keys a step reads where there are so many."""
     return -(-n_keys // KEYS_BUCKET) * KEYS_BUCKET
 
 
@@ -46,41 +39,48 @@ class GraphEngine(Engine):
     step's noise back, so that the next stage starts where the original's would.
     """
 
-    def __init__(self, model: CausalGPT, n_rows: int, n_positions: int | None = None, capture: bool = True) -> None:
+    def __init__(self, model: CausalGPT, n_rows: int, n_positions: int | None = None) -> None:
         super().__init__(model, n_rows, n_positions)
-        self._capture = capture
         self._n_positions = self.cache.keys.shape[2]
         self._tokens = torch.zeros(n_rows, dtype=torch.int64, device=self.device)
         self._positions = torch.zeros_like(self._tokens)
+        self._hidden = torch.zeros((n_rows, model.config.n_embd), dtype=self.cache.keys.dtype, device=self.device)
         # What a step drew, indices over their probabilities: one copy brings both, and this type holds both exactly.
         self._drawn = torch.zeros((2, n_rows), dtype=torch.float64, device=self.device)
-        self._graphs: dict[Step, Callable[[], None]] = {}
-        self._kind: tuple[SamplingOptions, float | None] | None = None
-        self._temperature = torch.ones((), dtype=torch.float32, device=self.device)
-        self._min_end_prob = torch.ones((), dtype=torch.float32, device=self.device)
-        # Graphs work in the same memory and are captured on one stream: what outlives a step is the engine's own.
-        self._pool: Any = None
-        self._stream = torch.cuda.Stream(self.device) if capture and self.device.type == "cuda" else None
+        is_on_gpu = self.device.type == "cuda"
+        # Two, since one is read while the next step's draw is on its way to the other.
+        self._arrivals = [torch.zeros((2, n_rows), dtype=torch.float64, device="cpu", pin_memory=is_on_gpu) for _ in range(2)]
+        self.graphs: dict[Size, Replay] = {}
+
+    @property
+    def capacity(self) -> int:
+        """How many rows there is room for; `n_rows`, how many are to be run at a time, may be fewer."""
+        return len(self.cache.rows)
+
+    def forget(self) -> None:
+        """Begin with an empty cache. A step reads keys beyond a row's own, and what is no number there no mask keeps out."""
+        self.cache.keys.zero_()
+        self.cache.values.zero_()
+
+    def step(self, tokens: list[int], positions: list[int]) -> Tensor:
+        """As `Engine`'s. What is returned is overwritten by the next step."""
+        self._place(tokens, positions)
+        return self._advance(len(tokens), max(positions) + 1)
 
     def run(self, rows: Sequence[Row], options: SamplingOptions, min_end_prob: float | None) -> Generator[Sequence[Drawn | None]]:
-        self._set_options(options, min_end_prob)
         ahead = min(row.steps_ahead() for row in rows)
         if self.longest_run is not None:
             ahead = min(ahead, self.longest_run - 1)
         prompts = [row.prompt() for row in rows]
-        positions = [prompt[1] + len(prompt[0]) if prompt else row.position + 1 for row, prompt in zip(rows, prompts, strict=True)]
-        if any(prompts):
-            self._draw(feed(self, rows, prompts), rows, options, min_end_prob)
-        else:
-            self._load([row.token for row in rows], [position - 1 for position in positions])
-            self._launch(rows, rows[0].head(), max(positions))
-        if ahead and any(prompts):
-            self._positions[: len(rows)].copy_(torch.tensor(positions, dtype=torch.int64, device="cpu"))
-        flight = self._fetch(len(rows))
+        nexts = [prompt[1] + len(prompt[0]) if prompt else row.position + 1 for row, prompt in zip(rows, prompts, strict=True)]
+        flight = self._draw(feed(self, rows, prompts), rows, rows[0].head(), options, min_end_prob, 0)
+        if ahead:
+            self._place(None, nexts)
         for k in range(1, ahead + 1):
             before = [row.generator.get_state() for row in rows]
-            self._launch(rows, rows[0].head(1), max(positions) + k)
-            late = self._fetch(len(rows))
+            hidden = self._advance(len(rows), max(nexts) + k)
+            late = self._draw(hidden, rows, rows[0].head(1), options, min_end_prob, k)
+            self._positions[: len(rows)].add_(1)
             yield flight()
             flight = late
             halted = [row.is_halted() for row in rows]
@@ -92,84 +92,48 @@ class GraphEngine(Engine):
                 return
         yield flight()
 
-    def _set_options(self, options: SamplingOptions, min_end_prob: float | None) -> None:
-        """Put temperature and end probability where graphs read them, so that one graph serves all; for other filters, begin anew."""
-        if options.temperature:
-            self._temperature.fill_(options.temperature)
-            options = replace(options, temperature=1)
-        if min_end_prob is not None and min_end_prob >= 0:
-            self._min_end_prob.fill_(min_end_prob)
-            min_end_prob = 1.0
-        if self._kind != (options, min_end_prob):
-            self._kind = options, min_end_prob
-            self._graphs.clear()
-
-    def _load(self, tokens: list[int], positions: list[int]) -> None:
+    def _place(self, tokens: list[int] | None, positions: list[int]) -> None:
+        """Put what is to be fed on the device; None: what was drawn is there. Slots that are not in use stay at position 0."""
         for held, given in ((self._tokens, tokens), (self._positions, positions)):
-            held[: len(given)].copy_(torch.tensor(given, dtype=torch.int64, device="cpu"))
+            if given is not None:
+                held.copy_(torch.tensor([*given, *[0] * (self.capacity - len(given))], dtype=torch.int64, device="cpu"))
 
-    def _draw(self, hidden: Tensor, rows: Sequence[Row], options: SamplingOptions, min_end_prob: float | None) -> None:
-        """Draw after a prompt, as `step` does after a token."""
-        first, count = rows[0].head()
-        choice, probs = draw(self.head(hidden, first, count), options, self.noise(rows, count) if options.temperature else None)
-        self._keep(choice, probs, first, min_end_prob)
+    def _advance(self, n_rows: int, n_keys: int) -> Tensor:
+        """Feed the tokens on the device at the positions there, `n_keys` the most that any row reads; return hidden states (B, C).
 
-    def _keep(self, choice: Tensor, probs: Tensor, first: int, min_end_prob: float | Tensor | None) -> None:
-        """Keep what was drawn for whoever fetches it, and as the tokens to feed next."""
-        n_rows = len(choice)
-        self._drawn[0, :n_rows].copy_(stop_or_choose(choice, probs, min_end_prob))
-        self._drawn[1, :n_rows].copy_(probs_of(probs, choice))
-        self._tokens[:n_rows].copy_(choice + first)
-
-    def _launch(self, rows: Sequence[Row], head: tuple[int, int], n_keys: int) -> None:
-        assert self._kind is not None
-        (first, count), (options, min_end_prob) = head, self._kind
-        if options.temperature:
-            self.noise(rows, count)
+        By the smallest graph with room for the rows: slots beyond them then feed something at position 0, which nobody reads.
+        """
         n_keys = min(round_to_bucket(n_keys), self._n_positions)
-        step: Step = (len(rows), first, count, n_keys, options, min_end_prob)
-        if step not in self._graphs:
-            self._graphs[step] = self._record(step) if self._capture else lambda: self.step_on_device(step)
-        self._graphs[step]()
+        fitting = [size for size in self.graphs if size[0] >= n_rows and size[1] == n_keys]
+        if fitting:
+            self.graphs[min(fitting)]()
+        else:
+            self.advance_on_device(n_rows, n_keys)
+        return self._hidden[:n_rows]
 
-    def step_on_device(self, step: Step) -> None:
-        """Take one step from the tokens and positions on the device: draw, keep what was drawn, move on. No host sync, fixed shapes."""
-        n_rows, first, count, n_keys, options, min_end_prob = step
+    def advance_on_device(self, n_rows: int, n_keys: int) -> None:
+        """Leave the hidden states of one step on the device: what a graph holds. No host sync, fixed shapes."""
         tokens, positions = self._tokens[:n_rows], self._positions[:n_rows]
-        mask = (self._key_index[:n_keys] <= positions[:, None])[:, None, None]  # (B, 1, 1, n_keys)
-        hidden = self.model.step(tokens, positions, self.cache, n_keys, mask)
-        noise = self._noise[count][:n_rows] if options.temperature else None
-        choice, probs = draw(self.model.lm_head(hidden, first, count), options, noise, self._temperature)
-        has_limit = min_end_prob is not None and min_end_prob >= 0
-        self._keep(choice, probs, first, self._min_end_prob if has_limit else min_end_prob)
-        positions.add_(1)
+        hidden = self.model.step(tokens, positions, self.cache, n_keys, self.mask(positions, n_keys))
+        self._hidden[:n_rows].copy_(hidden)
 
-    def _record(self, step: Step) -> Callable[[], None]:
-        """Capture a step as a CUDA graph. The runs before it, which let libraries set themselves up, leave no trace."""
-        kept = [each.clone() for each in (self._tokens, self._positions)]
-        current = torch.cuda.current_stream(self.device)
-        graph, side = torch.cuda.CUDAGraph(), self._stream
-        assert side is not None
-        # Entering the current stream is for the way out: a capture that fails leaves its own behind.
-        with _RECORDING, torch.cuda.device(self.device), torch.cuda.stream(current):
-            side.wait_stream(current)
-            with torch.cuda.stream(side):
-                for _ in range(2):
-                    self.step_on_device(step)
-                    for each, value in zip((self._tokens, self._positions), kept, strict=True):
-                        each.copy_(value)
-            current.wait_stream(side)
-            # Of this thread only it is asked to keep to what a capture allows: others may be generating meanwhile.
-            with torch.cuda.graph(graph, pool=self._pool, stream=side, capture_error_mode="thread_local"):
-                self.step_on_device(step)
-        self._pool = graph.pool()
-        return graph.replay
+    def _draw(
+        self, hidden: Tensor, rows: Sequence[Row], head: tuple[int, int], options: SamplingOptions, min_end_prob: float | None, turn: int
+    ) -> Callable[[], list[Drawn]]:
+        """Draw from hidden states; keep the tokens to feed next; return a function that waits for what was drawn."""
+        n_rows, (first, count) = len(rows), head
+        choice, probs = draw(self.head(hidden, first, count), options, self.noise(rows, count) if options.temperature else None)
+        self._tokens[:n_rows].copy_(choice + first)
+        self._drawn[0, :n_rows].copy_(stop_or_choose(choice, probs, min_end_prob))
+        # No number where a logit was none: whether all was well comes with the choice.
+        self._drawn[1, :n_rows].copy_(probs_of(probs, choice))
+        return self._fetch(n_rows, turn)
 
-    def _fetch(self, n_rows: int) -> Callable[[], list[Drawn]]:
-        """Begin to copy what was drawn to the host; return a function that waits for it."""
+    def _fetch(self, n_rows: int, turn: int) -> Callable[[], list[Drawn]]:
+        """Begin to copy what was drawn to the host; return a function that waits for it, to be called before two turns have passed."""
+        host = self._arrivals[turn % 2]
         is_on_gpu = self.device.type == "cuda"
-        host = torch.empty(self._drawn.shape, dtype=self._drawn.dtype, device="cpu", pin_memory=is_on_gpu)
-        host.copy_(self._drawn, non_blocking=True)
+        host.copy_(self._drawn, non_blocking=is_on_gpu)
         arrived = torch.cuda.Event() if is_on_gpu else None
         if arrived is not None:
             arrived.record(torch.cuda.current_stream(self.device))
@@ -181,50 +145,3 @@ class GraphEngine(Engine):
             return [(int(index), prob) for index, prob in zip(indices[:n_rows], probs, strict=False)]
 
         return read
-
-
-class _Probe(Row):
-    """A row without meaning, for comparing engines: four tokens, then a few steps."""
-
-    N_STEPS = 8
-
-    def __init__(self, model: CausalGPT, start: int) -> None:
-        super().__init__(torch.Generator(model.wpe.weight.device))
-        self._model = model
-        self._start = start
-        self.drawn: list[int] = []
-
-    def prompt(self) -> tuple[Tensor, int] | None:
-        if self.drawn:
-            return None
-        self.position = 3
-        tokens = torch.arange(self._start, self._start + 4, dtype=torch.int64, device=self._model.wpe.weight.device)
-        return self._model.embed(tokens % self._model.config.input_vocab_size), 0
-
-    def head(self, ahead: int = 0) -> tuple[int, int]:
-        del ahead
-        return 0, min(self._model.config.output_vocab_size, self._model.config.input_vocab_size)
-
-    def steps_ahead(self) -> int:
-        return self.N_STEPS - len(self.drawn) - 1
-
-    def accept(self, index: int) -> None:
-        self.token = index
-        self.position += 1
-        self.drawn.append(index)
-        self.done = len(self.drawn) == self.N_STEPS
-
-
-def check_graphs(model: CausalGPT, capture: bool = True) -> None:
-    """Compare the captured step with the plain one on a short greedy decode of two rows. Raises: GraphsUnavailable where it fails or differs."""
-    drawn, n_positions = [], min(KEYS_BUCKET, model.config.block_size)
-    try:
-        for engine in (Engine(model, 2, n_positions), GraphEngine(model, 2, n_positions, capture)):
-            rows = [_Probe(model, start) for start in (1, 50)]
-            for _ in decode(engine, rows, SamplingOptions(0), -1.0):
-                pass
-            drawn.append([row.drawn for row in rows])
-    except (RuntimeError, AssertionError) as error:  # torch without CUDA raises the latter
-        raise GraphsUnavailable(str(error).strip().splitlines()[0][:200]) from error
-    if drawn[0] != drawn[1]:
-        raise GraphsUnavailable(f"it drew {drawn[1]} where torch draws {drawn[0]}")

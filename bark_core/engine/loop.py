@@ -111,8 +111,14 @@ class Engine:
         where = torch.tensor(positions, dtype=torch.int64, device=self.device)
         mask = None
         if min(positions) != n_keys - 1:
-            mask = (self._key_index[:n_keys] <= where[:, None])[:, None, None]  # (B, 1, 1, n_keys)
+            mask = self.mask(where, n_keys)
         return self.model.step(torch.tensor(tokens, dtype=torch.int64, device=self.device), where, self.cache, n_keys, mask)
+
+    def mask(self, positions: Tensor, n_keys: int) -> Tensor:
+        """Return what is added to the scores of the first `n_keys` keys: 0 up to each row's own position (B,), −inf beyond, (B, 1, 1, n_keys)."""
+        beyond = self._key_index[:n_keys] > positions[:, None]
+        zeros = torch.zeros(beyond.shape, dtype=self.cache.keys.dtype, device=self.device)
+        return zeros.masked_fill_(beyond, -torch.inf)[:, None, None]
 
     def head(self, hidden: Tensor, first: int, count: int) -> Tensor:
         """Return logits first … first + count − 1 of hidden states (B, C): (B, count)."""
@@ -154,11 +160,11 @@ class Engine:
     def noise(self, rows: Sequence[Row], count: int) -> Tensor:
         """Draw Exp(1) noise (B, count), each row's from its own generator."""
         if count not in self._noise:
-            self._noise[count] = torch.empty((self.n_rows, count), dtype=torch.float32, device=self.device)
+            self._noise[count] = torch.empty((len(self.cache.rows), count), dtype=torch.float32, device=self.device)
         buffer = self._noise[count]
         for slot, row in enumerate(rows):
             draw_noise(buffer[slot], row.generator)
-        return buffer if len(rows) == self.n_rows else buffer[: len(rows)]
+        return buffer if len(rows) == len(buffer) else buffer[: len(rows)]
 
 
 class Batch:
@@ -262,12 +268,9 @@ def _hand(row: Row, drawn: Drawn) -> bool:
     return True
 
 
-def stop_or_choose(choice: Tensor, probs: Tensor, min_end_prob: float | Tensor | None) -> Tensor:
-    """Replace choices (B,) by STOPPED where the step ended its row, so that one read a step tells both.
-
-    `min_end_prob`: as `decode` has it, or a float32 scalar on the device, which is a probability.
-    """
-    if isinstance(min_end_prob, float):
+def stop_or_choose(choice: Tensor, probs: Tensor, min_end_prob: float | None) -> Tensor:
+    """Replace choices (B,) by STOPPED where the step ended its row, so that one read a step tells both. `min_end_prob`: as `decode` has it."""
+    if min_end_prob is not None:
         if min_end_prob < 0:
             return choice
         # Both sides in float32: a double would stop elsewhere than the original where they are equal but for rounding.

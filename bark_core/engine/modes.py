@@ -14,6 +14,8 @@ from typing import ParamSpec, TypeVar
 
 import torch
 
+from bark_core.engine.gate import using_gpu
+
 KINDS = ("cpu", "cuda")
 """The kinds of devices that anything here runs on."""
 
@@ -25,22 +27,22 @@ R = TypeVar("R")
 @contextmanager
 def loading() -> Iterator[None]:
     """Make ordinary tensors without gradients, on the CPU where no device is named."""
-    with torch.inference_mode(False), torch.no_grad(), torch.device("cpu"), _without_autocast():
+    with torch.inference_mode(False), torch.no_grad(), torch.device("cpu"), _undisturbed():
         yield
 
 
 @contextmanager
 def computing() -> Iterator[None]:
     """Compute without gradients, in the types that tensors have."""
-    with torch.inference_mode(), _without_autocast():
+    with torch.inference_mode(), _undisturbed():
         yield
 
 
 def compute(work: Callable[[], R]) -> R:
     """Return what `work` returns, done as in `computing`, which takes longer: this is for every token."""
     with torch.inference_mode():
-        if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
-            with _without_autocast():
+        if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda") or torch.cuda.is_initialized():
+            with _undisturbed():
                 return work()
         return work()
 
@@ -65,8 +67,10 @@ def resumed_computing(make: Callable[P, Generator[Y, None, R]]) -> Callable[P, G
 
 
 @contextmanager
-def _without_autocast() -> Iterator[None]:
+def _undisturbed() -> Iterator[None]:
+    """Keep autocast out; and on a GPU, flags of precision and captures."""
     with ExitStack() as stack:
+        stack.enter_context(using_gpu())
         for kind in KINDS:
             if torch.is_autocast_enabled(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))

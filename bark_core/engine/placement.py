@@ -15,6 +15,9 @@ from bark_core.errors import InvalidInput
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.bfloat16}
 """What each precision computes in. int8 is what the GPTs' weights are kept in."""
 
+BF16_CAPABILITY = (8, 0)
+"""The first compute capability with products of bf16, Ampere's. Torch emulates them before that, and calls bf16 supported."""
+
 
 @dataclass(frozen=True)
 class Placement:
@@ -65,6 +68,9 @@ def _place(device_name: str, precision: str, part: str, speeds: Callable[[], Spe
         raise InvalidInput(f"int8 was asked for in {part}, which has no weights in 8 bits; name it for {', '.join(STAGES)}.")
     if precision == "int8" and device.type != "cpu":
         raise InvalidInput(f"int8 was asked for on {device}; its weights are for CPUs. Use fp16 on a GPU.")
+    if precision == "bf16" and device.type == "cuda" and torch.cuda.get_device_capability(device) < BF16_CAPABILITY:
+        name = torch.cuda.get_device_name(device)
+        raise InvalidInput(f"bf16 was asked for in {part} on {device}, a {name}, which has no units for it and would emulate it; use fp16 there.")
     return Placement(device, precision)
 
 

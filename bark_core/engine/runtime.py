@@ -11,7 +11,8 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from typing import cast
 
 import torch
@@ -20,12 +21,17 @@ from torch import Tensor, nn
 from bark_core.config import PARTS, STAGES, BarkConfig
 from bark_core.engine.compile import NativeUnavailable
 from bark_core.engine.finite import check_weights
-from bark_core.engine.graphs import GraphEngine, GraphsUnavailable, check_graphs
+from bark_core.engine.graphs import GraphEngine
+from bark_core.engine.lend import Engines
 from bark_core.engine.loop import Engine
 from bark_core.engine.memory import release_pages, trim_heap
 from bark_core.engine.modes import computing, loading
 from bark_core.engine.native import NativeEngine, NativeWindows, has_vectors, load_library
+from bark_core.engine.pinned import pin_tensors
 from bark_core.engine.placement import DTYPES, Placement
+from bark_core.engine.probe import probing
+from bark_core.engine.record import TOLERANCES as GRAPH_TOLERANCES
+from bark_core.engine.record import GraphsUnavailable, Plan, record_engines
 from bark_core.engine.speeds import measure_speeds
 from bark_core.engine.threads import claim_process
 from bark_core.errors import GenerationError
@@ -68,14 +74,23 @@ class Runtime:
         self._process = os.getpid()
         self._users: dict[str, set[object]] = {part: set() for part in PARTS}
         self._lock = threading.Lock()
-        self._idle: dict[str, list[Engine]] = {part: [] for part in CAUSAL}
+        self._plain = plain
+        self._engines = {stage: Engines(partial(self._make_engine, stage)) for stage in CAUSAL}
+        captured = [] if plain or offload else [stage for stage in self._stages_on("cuda") if stage in CAUSAL]
+        with probing({(placement[stage].device, placement[stage].precision) for stage in captured}) as finish_probes:
+            self._load(load_state, offload)
+            if captured:
+                self._capture_steps(captured, finish_probes)
+
+    def _load(self, load_state: Callable[[str], Mapping[str, Tensor]], offload: bool) -> None:
+        """Make the models, and what runs them on a CPU."""
+        config, placement, plain = self.config, self.placement, self._plain
         with loading():
             self._models = {part: _build(config, part, load_state(part), placement[part], offload) for part in PARTS}
             self._waiting: dict[str, dict[str, Tensor]] = {part: model.state_dict() for part, model in self._models.items()} if offload else {}
             self._library = None if plain else self._load_library()
             if self._library is not None and "fine" in self._stages_on("cpu"):
                 _speed_up_fine(self.fine, self._library, TOLERANCES[placement["fine"].precision])
-            self._captured = not (plain or offload) and self._check_graphs()
             if not plain and (self._library is None or not has_vectors(self._library)):
                 self._warn_of_slow_precisions()
 
@@ -103,15 +118,17 @@ class Runtime:
             if slow:
                 _warn(f"{' and '.join(slow)} as fp32 on this machine, by {speeds.code}; use fp32, or fast, which chooses by a measurement.")
 
-    def _check_graphs(self) -> bool:
-        """Tell whether the causal stages on a GPU may run as captured graphs; warn once if not."""
+    def _capture_steps(self, stages: list[str], finish_probes: Callable[[], None]) -> None:
+        """Capture all steps of stages on a GPU; where that cannot be, warn once, and leave them to be launched one by one."""
+        config = self.config
+        prompts = {"semantic": config.max_text_tokens + 1, "coarse": config.coarse_semantic_window + 1}
         try:
-            for stage in (each for each in self._stages_on("cuda") if each in CAUSAL):
-                check_graphs(self.causal(stage))
+            finish_probes()
+            plans = [Plan(stage, self.causal(stage), prompts[stage] + 1, GRAPH_TOLERANCES[self.placement[stage].precision]) for stage in stages]
+            for stage, engine in record_engines(plans).items():
+                self._engines[stage].recorded = engine
         except GraphsUnavailable as error:
-            _warn_slow(f"its capture as a CUDA graph failed here: {error}")
-            return False
-        return True
+            _warn_slow(f"its capture as a CUDA graph failed here: {error}", times="up to several times")
 
     def _stages_on(self, kind: str) -> list[str]:
         return [stage for stage in STAGES if self.placement[stage].device.type == kind]
@@ -160,13 +177,14 @@ class Runtime:
         try:
             with self._lock, loading():
                 self._users[part].add(user)
-                self._models[part].to(device)
+                self._models[part].to(device, non_blocking=True)
             yield
         finally:
             with self._lock:
                 self._users[part].discard(user)
                 if not self._users[part]:
-                    self._idle.get(part, []).clear()
+                    if part in self._engines:
+                        self._engines[part].clear()
                     # Not a copy back: the tensors that waited are still there.
                     with loading():
                         self._models[part].load_state_dict(self._waiting[part], assign=True)
@@ -187,31 +205,22 @@ class Runtime:
         for device in {place.device for place in self.placement.values() if place.device.type == "cuda"}:
             torch.cuda.mem_get_info(device)
 
-    @contextmanager
-    def lend_engine(self, stage: str, n_rows: int) -> Iterator[Engine]:
+    def lend_engine(self, stage: str, n_rows: int) -> AbstractContextManager[Engine]:
         """Lend an engine of exactly `n_rows` slots for one run of a causal stage; the last one used is kept for the next run."""
-        idle, engine = self._idle[stage], None
-        with suppress(IndexError):
-            engine = idle.pop()
-        if engine is None or engine.n_rows != n_rows:
-            engine = self._make_engine(stage, n_rows)
-        try:
-            yield engine
-        finally:
-            idle[:] = [engine]
+        return self._engines[stage].lend(n_rows)
 
     def _choose_code(self, stage: str) -> str:
         kind = self.placement[stage].device.type
         if kind == "cpu" and self._library is not None:
             return "kernel"
-        return "graphs" if kind == "cuda" and self._captured else "torch"
+        return "graphs" if self._engines[stage].recorded is not None else "torch"
 
     def _make_engine(self, stage: str, n_rows: int) -> Engine:
         model, code = self.causal(stage), self._choose_code(stage)
         with loading():
             if code == "kernel" and self._library is not None:
                 return NativeEngine(model, n_rows, self._library)
-            return GraphEngine(model, n_rows) if code == "graphs" else Engine(model, n_rows)
+            return GraphEngine(model, n_rows) if stage in self._stages_on("cuda") and not self._plain else Engine(model, n_rows)
 
     def describe_code(self) -> dict[str, str]:
         """Return by part whose code runs it, as decided at load: "kernel" (compiled), "graphs" (captured, on a GPU) or "torch"."""
@@ -286,7 +295,10 @@ def _build(config: BarkConfig, part: str, state: Mapping[str, Tensor], placement
         check_weights(module, part, *(each.scale for each in module.modules() if isinstance(each, Int8Linear)))
     if isinstance(module, CausalGPT) and placement.device.type == "cpu":
         _keep_table(module, dtype)
-    module.load_state_dict({name: _convert(tensor, device, dtype) for name, tensor in module.state_dict().items()}, assign=True)
+    converted = {name: _convert(tensor, device, dtype) for name, tensor in module.state_dict().items()}
+    module.load_state_dict(pin_tensors(converted) if offload and placement.device.type == "cuda" else converted, assign=True)
+    for recurrent in (each for each in module.modules() if isinstance(each, nn.RNNBase)):
+        recurrent.flatten_parameters()  # else cuDNN gathers its weights anew at each call
     trim_heap()
     return module.requires_grad_(False).eval()
 

@@ -23,17 +23,17 @@ def pick(probs: Tensor, noise: Tensor) -> Tensor:
     return (probs / noise).argmax(dim=-1)
 
 
-def draw(logits: Tensor, options: SamplingOptions, noise: Tensor | None, temperature: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def draw(logits: Tensor, options: SamplingOptions, noise: Tensor | None) -> tuple[Tensor, Tensor]:
     """Draw one index for each row of logits (…, V); return the indices (…,) and the probabilities (…, V) they came from.
 
     Greedy (temperature 0) takes the best of the filtered logits and no noise; its probabilities are those at
-    temperature 1. `temperature`: a scalar on the logits' device that stands in for the options' own, unless that is 0.
+    temperature 1.
     """
     logits = filter_logits(logits.float(), options)
     if options.temperature == 0:
         return logits.argmax(dim=-1), logits.softmax(dim=-1)
     assert noise is not None
-    probs = (logits / (options.temperature if temperature is None else temperature)).softmax(dim=-1)
+    probs = (logits / options.temperature).softmax(dim=-1)
     return pick(probs, noise), probs
 
 

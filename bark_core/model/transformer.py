@@ -21,7 +21,10 @@ Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 
 
 def _attention(q: Tensor, k: Tensor, v: Tensor, n_head: int, mask: Tensor | None = None, causal: bool = False) -> Tensor:
-    """Attend with q (B, Tq, C) to k and v (B, Tk, C). `mask`: True where a key may be read, broadcastable to (B, H, Tq, Tk)."""
+    """Attend with q (B, Tq, C) to k and v (B, Tk, C). `mask`: 0 where a key may be read, else −inf, broadcastable to (B, H, Tq, Tk).
+
+    One of truth values would be turned into such a one here, in every layer.
+    """
     q, k, v = (each.unflatten(-1, (n_head, -1)).transpose(1, 2) for each in (q, k, v))  # (B, H, T, D)
     gathered = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
     return gathered.transpose(1, 2).flatten(-2)  # (B, Tq, C)
@@ -110,7 +113,7 @@ class CausalGPT(nn.Module):
         n_new = x.shape[0]
         mask = None
         if start and n_new > 1:
-            mask = torch.ones(n_new, start + n_new, dtype=torch.bool, device=x.device).tril(start)
+            mask = torch.full((n_new, start + n_new), -torch.inf, dtype=x.dtype, device=x.device).triu(start + 1)
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             keys, values = cache.write_span(layer, row, start, k, v)
@@ -122,7 +125,7 @@ class CausalGPT(nn.Module):
     def step(self, tokens: Tensor, positions: Tensor, cache: KVCache, n_keys: int, mask: Tensor | None) -> Tensor:
         """Feed one token to each of rows 0 … B − 1; return hidden states (B, C).
 
-        tokens, positions: (B,). Each row reads its first `n_keys` keys where `mask` (B, 1, 1, n_keys) is True; None: all.
+        tokens, positions: (B,). Each row reads its first `n_keys` keys where `mask` (B, 1, 1, n_keys) is 0, not −inf; None: all.
         """
         x = self.wte(tokens) + self.wpe(positions)
 

@@ -41,7 +41,6 @@ class CoarseRow(Row):
 
     def prompt(self) -> tuple[Tensor, int] | None:
         if self.n_done % self._config.sliding_window:
-            self._fed.append(self.token)
             return None
         ids = self._window_prompt()
         # A window's cache stays good for the next one as far as both begin alike; the last token is always fed anew.
@@ -76,6 +75,8 @@ class CoarseRow(Row):
         return self.done or self.n_done % self._config.sliding_window == 0
 
     def accept(self, index: int) -> None:
+        if self.position == len(self._fed):  # a step fed the token; how far an engine has run ahead, prompts do not tell
+            self._fed.append(self.token)
         self.token = self.head()[0] + index
         self.position += 1
         self._flat.append(self.token)

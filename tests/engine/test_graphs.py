@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import gc
-import weakref
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from bark_core.config import BarkConfig, GPTConfig
-from bark_core.engine.graphs import GraphEngine, GraphsUnavailable, Step, check_graphs
+from bark_core.engine.graphs import GraphEngine
 from bark_core.engine.loop import Engine
+from bark_core.engine.record import Plan, list_sizes, record_steps
 from bark_core.model.transformer import CausalGPT
 from bark_core.stages.coarse import CoarseRow, run_coarse
 from bark_core.stages.semantic import SemanticRow, run_semantic
 from bark_core.types import SamplingOptions
+from tests.engine.tape import Tape, tape
 from tests.near_ties import record_draws
 
 CONFIG = BarkConfig(
@@ -36,6 +36,8 @@ CONFIG = BarkConfig(
     semantic=GPTConfig(n_layer=2, n_head=2, n_embd=64, input_vocab_size=300, output_vocab_size=101, block_size=96),
     coarse=GPTConfig(n_layer=2, n_head=2, n_embd=64, input_vocab_size=2152, output_vocab_size=2148),
 )
+
+OPTIONS = [SamplingOptions(0.7), SamplingOptions(1.0, top_k=20), SamplingOptions(1.0, top_p=0.8), SamplingOptions(0)]
 
 
 def make(config: GPTConfig, seed: int, end_bias: float = 0.0) -> CausalGPT:
@@ -58,130 +60,175 @@ def speak(make_engine: Callable[[CausalGPT, int], Engine], n_slots: int, options
     return [(row.tokens, torch.rand(1, generator=row.generator).item()) for row in rows]
 
 
-def ahead(model: CausalGPT, n_rows: int) -> Engine:
-    return GraphEngine(model, n_rows, capture=False)
+def run_windows(make_engine: Callable[[CausalGPT, int], Engine], n_slots: int, options: SamplingOptions) -> list[tuple[Any, Any, int]]:
+    """Run texts of several windows; return each one's codes, its generator's next number, and how many positions its prompts fed."""
+    model, rng = make(CONFIG.coarse, 2), np.random.default_rng(3)
+    rows = [CoarseRow(model, CONFIG, rng.integers(0, 100, n), None, torch.Generator().manual_seed(n)) for n in (45, 3, 61)]
+    for _ in run_coarse(make_engine(model, n_slots), rows, options):
+        pass
+    return [(row.codes().tolist(), torch.rand(1, generator=row.generator).item(), row.prefilled) for row in rows]
 
 
-@pytest.mark.parametrize("options", [SamplingOptions(0.7), SamplingOptions(1.0, top_k=20), SamplingOptions(1.0, top_p=0.8), SamplingOptions(0)])
+def taped(model: CausalGPT, n_rows: int) -> GraphEngine:
+    """Return an engine whose every step was taped before anything is drawn, with room for more rows than it may run."""
+    engine = GraphEngine(model, 8)
+    record_steps(engine, Plan("semantic", model, 17, 1e-4), tape, threading.Event())
+    assert set(engine.graphs) == set(list_sizes(engine, 17))
+    engine.n_rows = n_rows
+    engine.advance_on_device = _refuse  # pyright: ignore[reportAttributeAccessIssue]
+    return engine
+
+
+def _refuse(n_rows: int, n_keys: int) -> None:
+    raise AssertionError(f"a step of {n_rows} rows and {n_keys} keys was not taped")
+
+
+@pytest.mark.parametrize("make_engine", [GraphEngine, taped])
+@pytest.mark.parametrize("options", OPTIONS)
 @pytest.mark.parametrize("end_bias", [0.0, 0.6])
 @pytest.mark.parametrize("n_slots", [1, 3])
-def test_running_ahead_draws_the_same_and_gives_unused_noise_back(n_slots: int, options: SamplingOptions, end_bias: float) -> None:
+def test_running_ahead_draws_the_same_and_gives_unused_noise_back(
+    n_slots: int, options: SamplingOptions, end_bias: float, make_engine: Callable[[CausalGPT, int], Engine]
+) -> None:
     with record_draws() as draws:
         plain = speak(Engine, n_slots, options, end_bias)
     draws.check_margins()
-    assert speak(ahead, n_slots, options, end_bias) == plain
+    assert speak(make_engine, n_slots, options, end_bias) == plain
     if options.temperature:
         lengths = {len(tokens) for tokens, _ in plain}
         assert len(lengths) > (3 if end_bias else 1), "the rows should end at different steps"
 
 
+@pytest.mark.parametrize("make_engine", [GraphEngine, taped])
 @pytest.mark.parametrize("n_slots", [1, 2])
-def test_coarse_windows_run_ahead_to_their_edges(n_slots: int) -> None:
-    model, rng = make(CONFIG.coarse, 2), np.random.default_rng(3)
-    semantic = [rng.integers(0, 100, n) for n in (45, 3, 61)]
-
-    def run(make_engine: Callable[[CausalGPT, int], Engine]) -> list[tuple[Any, Any]]:
-        rows = [CoarseRow(model, CONFIG, tokens, None, torch.Generator().manual_seed(len(tokens))) for tokens in semantic]
-        for _ in run_coarse(make_engine(model, n_slots), rows, SamplingOptions(0.8)):
-            pass
-        return [(row.codes().tolist(), torch.rand(1, generator=row.generator).item()) for row in rows]
-
+def test_coarse_windows_run_ahead_to_their_edges(n_slots: int, make_engine: Callable[[CausalGPT, int], Engine]) -> None:
     with record_draws() as draws:
-        plain = run(Engine)
+        plain = run_windows(Engine, n_slots, SamplingOptions(0.8))
     draws.check_margins()
-    assert run(ahead) == plain
+    assert run_windows(make_engine, n_slots, SamplingOptions(0.8)) == plain
 
 
-def prepared(n_rows: int, options: SamplingOptions, n_keys: int = 64) -> tuple[GraphEngine, Step]:
-    engine = GraphEngine(make(CONFIG.semantic, 1), n_rows, capture=False)
-    engine._load([1] * n_rows, [20 + row for row in range(n_rows)])
-    engine._noise[101] = torch.ones(n_rows, 101)
-    engine._set_options(options, 0.3)
-    assert engine._kind is not None
-    return engine, (n_rows, 0, 101, n_keys, *engine._kind)
+def test_running_ahead_keeps_the_prefixes_that_windows_share() -> None:
+    """250 semantic tokens without a voice: 13 windows, of which three need a prompt."""
+
+    class Counted(GraphEngine):
+        n_prompts = 0
+
+        def prefill(self, x: torch.Tensor, slot: int, start: int) -> torch.Tensor:
+            self.n_prompts += 1
+            return super().prefill(x, slot, start)
+
+    model = make(CONFIG.coarse, 2)
+    engine = Counted(model, 1)
+    row = CoarseRow(model, CONFIG, np.arange(250) % 100, None, torch.Generator().manual_seed(1))
+    for _ in run_coarse(engine, [row], SamplingOptions(0.7)):
+        pass
+    assert (engine.n_prompts, row.prefilled) == (3, 2031)
 
 
-def test_one_graph_serves_every_temperature_and_end_probability() -> None:
-    engine = GraphEngine(make(CONFIG.semantic, 1), 2, capture=False)
-
-    def speak_once(options: SamplingOptions, limit: float) -> set[Step]:
-        rows = [SemanticRow(engine.model, CONFIG, [3 + i, 5, 8], None, torch.Generator().manual_seed(i), None) for i in range(2)]
-        for _ in run_semantic(engine, rows, options, limit):
-            pass
-        return set(engine._graphs)
-
-    made = speak_once(SamplingOptions(0.7), 0.3)
-    assert 0 < len(made) < 10
-    assert speak_once(SamplingOptions(0.9), 0.5) >= made, "other numbers should find the graphs that there are"
-    other = speak_once(SamplingOptions(0.9, top_k=5), 0.5)
-    assert not other & made, "graphs of other filters should not pile up"
-
-
-class Watch(TorchDispatchMode):
-    """Refuses operations that wait for the device, and keeps watch over every storage that is made."""
-
-    SYNCS = ("_local_scalar_dense", "nonzero", "equal", "is_nonzero", "_to_copy", "lift_fresh", "masked_select", "unique")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.made: list[weakref.ref[Any]] = []
-        self.shapes: list[tuple[str, tuple[int, ...]]] = []
-
-    def __torch_dispatch__(self, func: Any, types: Sequence[Any], args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None) -> Any:
-        name = func.overloadpacket.__name__
-        assert name not in self.SYNCS, f"{name} waits for the device or copies across"
-        out = func(*args, **(kwargs or {}))
-        for each in out if isinstance(out, (tuple, list)) else [out]:
-            if isinstance(each, Tensor):
-                self.made.append(weakref.ref(each))
-                self.shapes.append((name, tuple(each.shape)))
-        return out
+def test_one_set_of_tapes_serves_every_option_and_number_of_rows() -> None:
+    model = make(CONFIG.semantic, 1)
+    engine = taped(model, 8)
+    made = dict(engine.graphs)
+    assert len(made) == 4, "one number of keys, and 8, 4, 2 and 1 rows"
+    for n_rows in range(1, 9):
+        for options, limit in ((OPTIONS[n_rows % 4], 0.3), (SamplingOptions(0.9), None), (SamplingOptions(0.1 * n_rows), 0.02 * n_rows)):
+            found = []
+            for each in (Engine(model, n_rows), engine):
+                engine.n_rows = n_rows
+                rows = [SemanticRow(model, CONFIG, [3 + i, 5, 8], None, torch.Generator().manual_seed(i), 0.5) for i in range(n_rows)]
+                for _ in run_semantic(each, rows, options, limit):
+                    pass
+                found.append([(row.tokens, row.logprob) for row in rows])
+            assert [tokens for tokens, _ in found[0]] == [tokens for tokens, _ in found[1]]
+            assert [sum_ for _, sum_ in found[0]] == pytest.approx([sum_ for _, sum_ in found[1]], rel=1e-4)
+    assert engine.graphs == made, "nothing is captured while something is spoken"
 
 
-@pytest.mark.parametrize("options", [SamplingOptions(0.7), SamplingOptions(0.7, top_k=20), SamplingOptions(0)])
-def test_step_neither_waits_nor_keeps_what_it_makes_and_its_shapes_stand_still(options: SamplingOptions) -> None:
-    engine, step = prepared(2, options)
-    seen = []
-    with torch.inference_mode():
+@pytest.mark.parametrize(("keys", "wanted"), [(96, [96]), (1024, [1024, 768, 512])])
+def test_graphs_are_as_few_as_the_released_models_need(keys: int, wanted: list[int]) -> None:
+    engine = GraphEngine(make(CONFIG.semantic if keys == 96 else CONFIG.coarse, 1), 8)
+    sizes = list_sizes(engine, 258 if keys == 1024 else 18)
+    assert sizes == [(n_rows, n_keys) for n_rows in (8, 4, 2, 1) for n_keys in wanted]
+
+
+def prepared(model: CausalGPT, n_rows: int) -> GraphEngine:
+    engine = GraphEngine(model, n_rows)
+    engine._place([1] * n_rows, [20 + row for row in range(n_rows)])
+    return engine
+
+
+def test_step_neither_waits_nor_keeps_what_it_makes_and_its_shapes_stand_still() -> None:
+    engine, seen = prepared(make(CONFIG.semantic, 1), 2), []
+    with torch.no_grad():
         for _ in range(3):
-            with Watch() as watch:
-                engine.step_on_device(step)
+            with Tape() as watch:
+                engine.advance_on_device(2, 64)
+            engine._positions.add_(1)
+            watch.forget()
             gc.collect()
-            assert not [ref for ref in watch.made if (kept := ref()) is not None and kept._base is None and kept.numel() > 2]
+            assert not [ref for ref in watch.made if (kept := ref()) is not None and kept.numel() > 2]
             seen.append(watch.shapes)
     assert len(seen[0]) > 20
     assert seen[0] == seen[1] == seen[2]
 
 
-def test_watch_would_see_a_wait() -> None:
-    with pytest.raises(AssertionError, match="waits for the device"), Watch():
-        torch.ones(1).item()
+def test_a_step_is_few_operations_and_masks_once() -> None:
+    counts, masked = [], []
+    for n_layer in (1, 3):
+        engine = prepared(make(GPTConfig(n_layer=n_layer, n_head=2, n_embd=64, input_vocab_size=300, output_vocab_size=101, block_size=96), 1), 2)
+        with torch.no_grad(), Tape() as watch:
+            engine.advance_on_device(2, 64)
+        counts.append(len(watch.names))
+        masked.append([name for name in watch.names if name in ("gt", "le", "where", "masked_fill", "masked_fill_", "full", "zeros")])
+    a_layer = (counts[1] - counts[0]) / 2
+    assert a_layer <= 13, watch.names
+    assert counts[0] - a_layer <= 12, watch.names
+    assert masked[0] == masked[1] and len(masked[0]) <= 3
 
 
 @pytest.mark.parametrize("options", [SamplingOptions(0.7), SamplingOptions(0.7, top_k=20), SamplingOptions(0)])
-def test_step_is_one_graph(options: SamplingOptions) -> None:
-    engine, step = prepared(2, options)
-    explained = torch._dynamo.explain(engine.step_on_device)(step)
-    assert (explained.graph_count, explained.graph_break_count) == (1, 0), explained.break_reasons
-    wanted, _ = prepared(2, options)
-    wanted.step_on_device(step)
-    fresh, _ = prepared(2, options)
-    torch.compile(fresh.step_on_device, fullgraph=True, backend="eager")(step)
-    assert torch.equal(fresh._tokens, wanted._tokens) and torch.equal(fresh._positions, wanted._positions)
-
-
-def test_check_at_load_passes_what_is_right_and_names_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("limit", [None, 0.3, -1.0])
+def test_a_draw_is_few_operations_and_waits_for_nothing(options: SamplingOptions, limit: float | None) -> None:
     model = make(CONFIG.semantic, 1)
-    with torch.inference_mode():
-        check_graphs(model, capture=False)
-    with pytest.raises(GraphsUnavailable):
-        check_graphs(model, capture=True)  # there is nothing here to capture with
-    right = GraphEngine.step_on_device
+    engine = prepared(model, 2)
+    rows = [SemanticRow(model, CONFIG, [3 + i, 5, 8], None, torch.Generator().manual_seed(i), None) for i in range(2)]
+    with torch.inference_mode(), Tape() as watch:
+        engine._draw(engine._hidden, rows, rows[0].head(), options, limit, 0)
+    assert len(watch.names) <= 22, watch.names
 
-    def wrong(engine: GraphEngine, step: Step) -> None:
-        right(engine, step)
-        engine._drawn[0].sub_(1)
 
-    monkeypatch.setattr(GraphEngine, "step_on_device", wrong)
-    with pytest.raises(GraphsUnavailable, match="where torch draws"):
-        check_graphs(model, capture=False)
+def test_the_tape_would_see_a_wait() -> None:
+    with pytest.raises(AssertionError, match="waits for the device"), Tape():
+        torch.ones(1).item()
+
+
+def test_the_tape_would_see_what_python_holds() -> None:
+    """A number that Python holds is the same each time a tape is played: the draws would differ."""
+    position, out = [0], torch.zeros(1)
+    with Tape() as made:
+        out.add_(position[0] + 1)
+    position[0] = 10
+    made.play()
+    assert out.item() == 2
+
+
+def test_step_is_one_graph() -> None:
+    model = make(CONFIG.semantic, 1)
+    engine = prepared(model, 2)
+    explained = torch._dynamo.explain(engine.advance_on_device)(2, 64)
+    assert (explained.graph_count, explained.graph_break_count) == (1, 0), explained.break_reasons
+    wanted, fresh = prepared(model, 2), prepared(model, 2)
+    wanted.advance_on_device(2, 64)
+    torch.compile(fresh.advance_on_device, fullgraph=True, backend="eager")(2, 64)
+    assert torch.equal(fresh._hidden, wanted._hidden)
+
+
+def test_what_is_no_number_does_not_stay_in_the_cache() -> None:
+    """A step reads keys beyond a row's own; −inf and what is no number give no number."""
+    engine = prepared(make(CONFIG.semantic, 1), 1)
+    with torch.no_grad():
+        engine.cache.keys[:, :, 60:] = float("nan")
+        assert engine.step([1], [20]).isnan().any()
+        engine.forget()
+        assert engine.step([1], [20]).isfinite().all()

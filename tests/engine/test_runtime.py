@@ -121,7 +121,7 @@ def test_offloaded_parts_come_and_go_and_speak_the_same() -> None:
     for part in PARTS:
         held = offloaded._models[part].state_dict()
         assert {name: tensor.data_ptr() for name, tensor in held.items()} == {name: tensor.data_ptr() for name, tensor in offloaded._waiting[part].items()}
-    assert not any(offloaded._idle.values()) and not any(offloaded._users.values())
+    assert not any(engines._idle for engines in offloaded._engines.values()) and not any(offloaded._users.values())
 
 
 def speeds(**seconds: float) -> Speeds:

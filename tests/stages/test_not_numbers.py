@@ -111,7 +111,7 @@ def test_nor_from_what_is_infinite(place: Callable[[Bark], torch.Tensor]) -> Non
 def test_running_ahead_reads_it_a_step_late_and_still_draws_nothing_of_it() -> None:
     model = make_bark(plain=True).runtime.causal("coarse")
     row = CoarseRow(model, CONFIG, np.arange(20), None, torch.Generator().manual_seed(1))
-    steps = run_coarse(GraphEngine(model, 1, capture=False), [row], SamplingOptions(0.7))
+    steps = run_coarse(GraphEngine(model, 1), [row], SamplingOptions(0.7))
     for _ in range(5):
         next(steps)
     with torch.no_grad():
