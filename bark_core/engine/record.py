@@ -21,6 +21,7 @@ from bark_core.engine.gate import GateBusy, alone_on_gpu
 from bark_core.engine.graphs import GraphEngine, Replay, Size, round_to_bucket
 from bark_core.engine.loop import Engine
 from bark_core.engine.modes import computing, loading
+from bark_core.errors import CheckpointError
 from bark_core.model.transformer import CausalGPT
 
 ROWS = (8, 4, 2, 1)
@@ -34,6 +35,9 @@ SPARE_BYTES = 512 * 2**20
 
 TOLERANCES = {"fp32": 1e-4, "fp16": 0.02, "bf16": 0.05}
 """How far the logits of a captured step may be from a plain one's, relative to their size: ten times what rounding does."""
+
+START_S = 10.0
+"""How long a thread takes to begin at most."""
 
 WARM_UP = 2
 """Runs before a capture, in which libraries set themselves up."""
@@ -122,6 +126,8 @@ def record_engines(plans: Sequence[Plan]) -> dict[str, GraphEngine]:
 
     try:
         return run_apart(record)
+    except CheckpointError:
+        raise
     except (RuntimeError, AssertionError, GateBusy) as error:  # torch without CUDA raises the second
         raise GraphsUnavailable(describe(error)) from error
 
@@ -177,21 +183,30 @@ def run_apart(work: Callable[[threading.Event], T]) -> T:
 
     `work` is told by an event that it is to end soon.
     """
-    made, failed, is_stopped = list[T](), list[BaseException](), threading.Event()
+    made, failed = list[T](), list[BaseException]()
+    has_begun, is_stopped, has_ended = threading.Event(), threading.Event(), threading.Event()
 
     def run() -> None:
+        has_begun.set()
         try:
             made.append(work(is_stopped))
         except BaseException as error:  # handed to whoever waits
             failed.append(error)
+        finally:
+            has_ended.set()
 
-    thread = threading.Thread(target=run, name="bark-capture")
-    thread.start()
     thrown: BaseException | None = None
-    while thread.is_alive():
+    try:
+        threading.Thread(target=run, name="bark-capture").start()
+    except BaseException as error:  # a cancel, or Ctrl-C, with which the thread begins all the same; or there is no thread to be had
+        thrown = error
+        is_stopped.set()
+        if not has_begun.wait(START_S):
+            raise
+    while not has_ended.is_set():
         try:
-            thread.join()
-        except BaseException as error:  # a cancel, or Ctrl-C
+            has_ended.wait()
+        except BaseException as error:  # as above
             thrown = error
             is_stopped.set()
     if thrown is not None:

@@ -193,14 +193,10 @@ def report(generation: Generation, record: Record) -> None:
 
 
 def warm_up(bark: Bark) -> None:
-    """Run each stage once, on little, so that the first prediction pays for nothing that the others do not.
-
-    On a GPU that takes some seconds of speech: graphs are captured for every length of what is looked back on.
-    """
+    """Run each stage once, on little, so that the first prediction pays for nothing that the others do not."""
     with suppress(GenerationError):  # a model may have nothing to say to so little
         bark.generate_semantic("Hello.", seed=0, max_seconds=0.1)
-    is_on_gpu = bark.runtime.placement["coarse"].device.type == "cuda"
-    coarse = bark.generate_coarse(np.arange(200 if is_on_gpu else 10), seed=0)
+    coarse = bark.generate_coarse(np.arange(10), seed=0)
     bark.decode(bark.generate_fine(coarse, seed=0))
     sys.stdout.flush()
 

@@ -83,10 +83,10 @@ def _refuse(n_rows: int, n_keys: int) -> None:
     raise AssertionError(f"a step of {n_rows} rows and {n_keys} keys was not taped")
 
 
-@pytest.mark.parametrize("make_engine", [GraphEngine, taped])
-@pytest.mark.parametrize("options", OPTIONS)
-@pytest.mark.parametrize("end_bias", [0.0, 0.6])
-@pytest.mark.parametrize("n_slots", [1, 3])
+CASES = [(n_slots, options, end_bias, GraphEngine) for n_slots in (1, 3) for options in OPTIONS for end_bias in (0.0, 0.6)]
+
+
+@pytest.mark.parametrize(("n_slots", "options", "end_bias", "make_engine"), [*CASES, *((3, options, 0.6, taped) for options in OPTIONS)])
 def test_running_ahead_draws_the_same_and_gives_unused_noise_back(
     n_slots: int, options: SamplingOptions, end_bias: float, make_engine: Callable[[CausalGPT, int], Engine]
 ) -> None:

@@ -63,6 +63,29 @@ def test_a_gpu_that_is_not_there_is_a_sentence() -> None:
         plan_placement("cuda")
 
 
+@pytest.mark.parametrize(("capability", "name"), [((7, 5), "Tesla T4"), ((7, 0), "Tesla V100"), ((8, 0), None), ((8, 9), None), ((9, 0), None)])
+def test_bf16_is_refused_on_cards_that_would_emulate_it(capability: tuple[int, int], name: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"is_available": lambda: True, "device_count": lambda: 1, "get_device_capability": lambda _: capability, "get_device_name": lambda _: name}
+    for function, stand_in in given.items():
+        monkeypatch.setattr(torch.cuda, function, stand_in)
+    assert precisions(device="cuda", precision="auto") == ["fp16", "fp16", "fp16", "fp32"]
+    for precision in ("bf16", {"codec": "bf16"}):
+        if name is None:
+            assert "bf16" in precisions(device="cuda", precision=precision)
+        else:
+            with pytest.raises(InvalidInput, match=f"bf16 was asked for in (semantic|codec) on cuda, a {name}, which has no units for it.*use fp16"):
+                plan_placement("cuda", precision)
+
+
+def test_recurrent_weights_are_gathered_after_they_have_come_to_their_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    config, seen = tiny_config(), list[list[int]]()
+    monkeypatch.setattr(torch.nn.LSTM, "flatten_parameters", lambda self: seen.append([weight.data_ptr() for weight in self._flat_weights]))
+    made = Runtime(config, random_states(config).__getitem__, plan_placement("cpu", {"codec": "bf16"}), plain=True)
+    (lstm,) = (module for module in made.codec.modules() if isinstance(module, torch.nn.LSTM))
+    held = {weight.data_ptr() for weight in lstm.parameters()}
+    assert set(seen[-1]) == held and lstm.weight_ih_l0.dtype is torch.bfloat16
+
+
 @pytest.mark.parametrize("elsewhere", [("fine",), ("semantic", "coarse")])
 def test_parts_may_be_on_unlike_devices_and_the_kernel_runs_those_on_the_cpu(elsewhere: tuple[str, ...]) -> None:
     config = tiny_config()
