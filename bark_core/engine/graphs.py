@@ -57,10 +57,20 @@ class GraphEngine(Engine):
         """How many rows there is room for; `n_rows`, how many are to be run at a time, may be fewer."""
         return len(self.cache.rows)
 
-    def forget(self) -> None:
+    def empty(self) -> None:
         """Begin with an empty cache. A step reads keys beyond a row's own, and what is no number there no mask keeps out."""
         self.cache.keys.zero_()
         self.cache.values.zero_()
+
+    def _clean(self, drawn: list[Drawn]) -> list[Drawn]:
+        """Return what was drawn; where that tells of a row that is no numbers any more, leave nothing of them to the next one in its slot."""
+        if not all(prob > 0 for _, prob in drawn):
+            for each in (self.cache.keys, self.cache.values):
+                each.nan_to_num_(0, 0, 0)
+        return drawn
+
+    def choose(self, rows: Sequence[Row], options: SamplingOptions | None, min_end_prob: float | None) -> list[Drawn]:
+        return self._clean(super().choose(rows, options, min_end_prob))
 
     def step(self, tokens: list[int], positions: list[int]) -> Tensor:
         """As `Engine`'s. What is returned is overwritten by the next step."""
@@ -142,6 +152,6 @@ class GraphEngine(Engine):
             if arrived is not None:
                 arrived.synchronize()
             indices, probs = host.tolist()
-            return [(int(index), prob) for index, prob in zip(indices[:n_rows], probs, strict=False)]
+            return self._clean([(int(index), prob) for index, prob in zip(indices[:n_rows], probs, strict=False)])
 
         return read

@@ -47,7 +47,7 @@ class Engines:
         except BaseException:
             if isinstance(engine, GraphEngine):  # it may be that its cache holds what is no number
                 with computing():
-                    engine.forget()
+                    engine.empty()
             raise
         finally:
             if engine.device.type == "cuda":

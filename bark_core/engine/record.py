@@ -146,7 +146,7 @@ def record_steps(engine: GraphEngine, plan: Plan, capture: Capture, is_stopped: 
             graphs[size] = capture(lambda n_rows=size[0], n_keys=size[1]: engine.advance_on_device(n_rows, n_keys))
         check_step(engine, plan, size, graphs[size])
     with computing():
-        engine.forget()
+        engine.empty()
     engine.graphs.update(graphs)
 
 

@@ -13,7 +13,7 @@ import torch
 
 from bark_core.config import BarkConfig, GPTConfig
 from bark_core.engine.graphs import GraphEngine
-from bark_core.engine.loop import Engine
+from bark_core.engine.loop import Batch, Engine
 from bark_core.engine.record import Plan, list_sizes, record_steps
 from bark_core.model.transformer import CausalGPT
 from bark_core.stages.coarse import CoarseRow, run_coarse
@@ -224,11 +224,39 @@ def test_step_is_one_graph() -> None:
     assert torch.equal(fresh._hidden, wanted._hidden)
 
 
+@pytest.mark.parametrize("other", [SamplingOptions(0.7), SamplingOptions(0.9)])
+def test_a_row_that_is_no_numbers_any_more_leaves_none_to_the_next_in_its_slot(other: SamplingOptions) -> None:
+    """Where rows draw alike, an engine runs ahead; where each draws in its own way, it does not."""
+    model = make(CONFIG.semantic, 1)
+
+    def make_rows() -> list[SemanticRow]:
+        rows = [SemanticRow(model, CONFIG, [3 + i, 5, 8], None, torch.Generator().manual_seed(i), 0.4) for i in range(3)]
+        for row, options in zip(rows, (SamplingOptions(0.7), other, SamplingOptions(0.7)), strict=True):
+            row.drawing = options, None
+        return rows
+
+    found = []
+    for is_damaged in (False, True):
+        engine, rows = GraphEngine(model, 2), make_rows()
+        batch = Batch(engine)
+        for row in rows:
+            batch.add(row)
+        for k in range(200):
+            if len(batch):
+                batch.step()
+            if is_damaged and k == 4:
+                with torch.no_grad():
+                    engine.cache.keys[:, 0, :60] = float("nan")
+        found.append([row.tokens for row in rows])
+        assert (rows[0].error is not None) == is_damaged and rows[1].error is None and rows[2].error is None
+    assert found[0][1:] == found[1][1:] and all(len(tokens) > 10 for tokens in found[1][1:])
+
+
 def test_what_is_no_number_does_not_stay_in_the_cache() -> None:
     """A step reads keys beyond a row's own; −inf and what is no number give no number."""
     engine = prepared(make(CONFIG.semantic, 1), 1)
     with torch.no_grad():
         engine.cache.keys[:, :, 60:] = float("nan")
         assert engine.step([1], [20]).isnan().any()
-        engine.forget()
+        engine.empty()
         assert engine.step([1], [20]).isfinite().all()
