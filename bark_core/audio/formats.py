@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
@@ -109,14 +109,14 @@ def open_encoder(
 
 
 def encode(
-    audio: np.ndarray,
+    audio: np.ndarray | Iterable[np.ndarray],
     sample_rate_hz: int,
     format: str = "wav",
     settings: Mapping[str, Any] | None = None,
     chunk: bytes | None = None,
     chapters: Sequence[Chapter] = (),
 ) -> bytes:
-    """Return the bytes of a whole file of samples (N,), floats from -1 to 1; what lies beyond is clipped.
+    """Return the bytes of a whole file of samples (N,), or of pieces (n,) of them; floats from -1 to 1, and what lies beyond is clipped.
 
     `settings`: plain values for JSON, which go into the tags of every format that has some, `settings["text"]` as the title. `chunk`:
     what a WAV carries behind its audio, instead of tags. `chapters`: titles and the seconds at which they begin, for m4b and m4a.
@@ -125,7 +125,8 @@ def encode(
     file = io.BytesIO()
     encoder = open_encoder(file, sample_rate_hz, format, settings)
     try:
-        encoder.write(audio)
+        for piece in (audio,) if isinstance(audio, np.ndarray) else audio:
+            encoder.write(piece)
         encoder.close(chunk, chapters)
     except BaseException:
         encoder.abandon()

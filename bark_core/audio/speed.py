@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from bark_core.audio.samples import check_audio
+from bark_core.audio.samples import Whole, check_audio
 from bark_core.errors import InvalidInput
 
 MIN_SPEED, MAX_SPEED = 0.5, 2.0
+PART_S = 60
+"""What is changed at a time: the stretcher holds several copies of it."""
 
 _SEED = 1
 
@@ -30,7 +32,8 @@ def change_speed(audio: np.ndarray, sample_rate_hz: int, speed: float) -> np.nda
     """Return samples (N,) spoken `speed` times as fast at the same pitch: (round(N / speed),) float32. At 1 they are returned as they are,
     and so is nothing.
 
-    The stretcher needs the whole that it changes. In a stream, that is an utterance: each is changed before it is joined, so that pauses
+    The stretcher needs the whole that it changes, and holds it several times over: what is longer than a minute is changed in parts,
+    each cut where it is quietest. In a stream, that is an utterance: each is changed before it is joined, so that pauses
     keep their length, times are right as they are counted, and a stream is what a whole is.
     Raises: InvalidInput as `check_speed`, and for what is no audio.
     """
@@ -38,15 +41,33 @@ def change_speed(audio: np.ndarray, sample_rate_hz: int, speed: float) -> np.nda
     if speed == 1 or not len(audio):
         return audio
     samples = check_audio(audio)
+    changed, begin = Whole(), 0
+    while begin < len(samples):
+        end = _find_cut(samples, begin, sample_rate_hz)
+        # Where the part ends in the whole, not how long it is alone: nothing adds up.
+        changed.add(_stretch(samples[begin:end], sample_rate_hz, speed, max(1, round(end / speed)) - len(changed)))
+        begin = end
+    return changed.take()
+
+
+def _find_cut(samples: np.ndarray, begin: int, sample_rate_hz: int) -> int:
+    """Return where the part that starts at `begin` ends: within its second half minute, in the middle of its quietest fiftieth of a second."""
+    first, last, n_window = begin + PART_S // 2 * sample_rate_hz, begin + PART_S * sample_rate_hz, sample_rate_hz // 50
+    if last >= len(samples):
+        return len(samples)
+    windows = samples[first : first + (last - first) // n_window * n_window].reshape(-1, n_window)
+    return first + int(np.square(windows).sum(-1).argmin()) * n_window + n_window // 2
+
+
+def _stretch(samples: np.ndarray, sample_rate_hz: int, speed: float, n_samples: int) -> np.ndarray:
+    """Return a part (N,) at another speed, (n_samples,)."""
     # A seed, since it draws some of its phases at random: the same audio gives the same again.
     stretch = _import_stretch().Signalsmith.Stretch(_SEED)
     stretch.preset(1, sample_rate_hz)
     stretch.setTimeFactor(speed)
     # The stretcher lets go of what lies within a block of the end; there, that is silence.
     padded = np.pad(samples, (0, stretch.blockSamples()))
-    changed = stretch.process(padded[np.newaxis])[0]  # (1, N + block) → (about (N + block) / speed,)
-    n_samples = max(1, round(len(samples) / speed))
-    return changed[:n_samples].copy()
+    return stretch.process(padded[np.newaxis])[0][:n_samples]  # (1, N + block) → (about (N + block) / speed,)
 
 
 def _import_stretch() -> Any:

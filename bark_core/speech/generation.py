@@ -14,7 +14,6 @@ import numpy as np
 
 from bark_core.audio.encoders import Chapter
 from bark_core.audio.formats import encode
-from bark_core.audio.samples import Whole
 from bark_core.audio.subtitles import Cue, format_srt, format_webvtt
 from bark_core.audio.writer import FileWriter
 from bark_core.config import SAMPLE_RATE, BarkConfig
@@ -79,7 +78,7 @@ class Generation:
         name = output.format or "wav"
         pieces, settings = self._render(output)
         chapters = self._find_chapters(output.speed) if name in CHAPTERED else ()
-        return encode(Whole(pieces).take(), output.sample_rate_hz, name, settings, self._pack(settings) if name == "wav" else None, chapters)
+        return encode(pieces, output.sample_rate_hz, name, settings, self._pack(settings) if name == "wav" else None, chapters)
 
     def to_wav(self) -> bytes:
         """Return the bytes of a WAV at Bark's own rate."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+import tracemalloc
 from typing import Any
 
 import numpy as np
 import pytest
 
-from bark_core.audio.speed import change_speed, check_speed
+from bark_core.audio.speed import PART_S, change_speed, check_speed
 from bark_core.errors import InvalidInput
 
 RATE_HZ = 24_000
@@ -45,6 +46,28 @@ def test_sounds_stay_where_they_were_up_to_the_very_ends(speed: float) -> None:
 def test_the_same_audio_gives_the_same_again(speech: np.ndarray) -> None:
     np.testing.assert_array_equal(change_speed(speech, RATE_HZ, 1.3), change_speed(speech, RATE_HZ, 1.3))
     assert change_speed(speech, RATE_HZ, 1) is speech
+
+
+@pytest.mark.parametrize("speed", [0.5, 1.37, 2])
+def test_what_is_long_is_changed_in_parts_and_nothing_moves(speed: float) -> None:
+    n_seconds = 2 * PART_S + 35
+    audio = np.zeros(n_seconds * RATE_HZ, np.float32)
+    sounds = np.arange(RATE_HZ // 2, len(audio), RATE_HZ)
+    for position in sounds:
+        audio[position : position + 200] = 0.5 * np.hanning(200)
+    tracemalloc.start()
+    changed = change_speed(audio, RATE_HZ, speed)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(changed) == round(len(audio) / speed)
+    for position in sounds:
+        around = changed[int((position - RATE_HZ / 4) / speed) : int((position + RATE_HZ / 4) / speed)]
+        energy = np.cumsum(np.square(around))
+        assert energy[-1] > 0
+        centre = np.searchsorted(energy, energy[-1] / 2) * speed - RATE_HZ / 4
+        assert centre == pytest.approx(100, abs=0.02 * RATE_HZ), position
+    # The result, and a few copies of one part: an hour would be held once, not several times.
+    assert peak < 1.2 * changed.nbytes + 6 * PART_S * RATE_HZ * 4 / min(speed, 1)
 
 
 @pytest.mark.parametrize("n_samples", [1, 2, 100, 5_000])
