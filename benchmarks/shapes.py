@@ -38,9 +38,12 @@ def find_checkpoint(model: str, work: Path, half: bool = False) -> Path:
     return ROOT / "weights" / "demo" if model == "demo" else make_checkpoint(model, work, half)
 
 
-def make_checkpoint(model: str, work: Path, half: bool = False) -> Path:
-    """Write a checkpoint of a released size into `work` if it is not there yet, with one full voice; return its folder."""
-    folder = work / f"{model}{'-half' if half else ''}"
+def make_checkpoint(model: str, work: Path, half: bool = False, ends: bool = False) -> Path:
+    """Write a checkpoint of a released size into `work` if it is not there yet, with one full voice; return its folder.
+
+    `ends`: its speech comes to an end of itself, after three to eight seconds, whatever the text.
+    """
+    folder = work / f"{model}{'-half' if half else ''}{'-ends' if ends else ''}"
     if folder.is_dir():
         return folder
     config = make_config(model)
@@ -50,6 +53,8 @@ def make_checkpoint(model: str, work: Path, half: bool = False) -> Path:
         state = {name: tensor.detach() for name, tensor in make_model(config, part).state_dict().items()}
         if part == "codec":
             state["codebooks"].normal_()
+        if part == "semantic" and ends:
+            _let_end(state, config)
         return state
 
     rng = np.random.default_rng(0)
@@ -57,3 +62,14 @@ def make_checkpoint(model: str, work: Path, half: bool = False) -> Path:
     voice = {"semantic_prompt": rng.integers(0, 10_000, 600), "coarse_prompt": fine[:2], "fine_prompt": fine}
     work.mkdir(parents=True, exist_ok=True)
     return save_checkpoint(folder, config, load_state, ROOT / "weights" / "demo" / "tokenizer.json", [("full", voice)], half)
+
+
+def _let_end(state: dict[str, Tensor], config: BarkConfig) -> None:
+    """Let the end become likely with the position: a channel of its own, which only the positions write and only the end reads."""
+    first = config.max_text_tokens + 1
+    state["wte.weight"][:, 0] = 0
+    state["lm_head.weight"][:, 0] = 0
+    state["lm_head.weight"][config.semantic_vocab_size, 0] = 0.36
+    state["wpe.weight"][:, 0] = 0
+    state["wpe.weight"][first + 150 :, 0] = 10  # from three seconds on about one step in a hundred ends
+    state["wpe.weight"][first + 400 :, 0] = 200

@@ -57,7 +57,7 @@ class ConcurrentService(Service):
 
     async def _speak(self, session: Session, progress: ProgressBar) -> None:
         news, loop = asyncio.Event(), asyncio.get_running_loop()
-        ticket = self._host.submit(session, lambda: loop.call_soon_threadsafe(news.set))
+        ticket = self._host.submit(session, lambda _: loop.call_soon_threadsafe(news.set))
         try:
             while not ticket.is_done:
                 with suppress(TimeoutError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Generator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -21,11 +21,11 @@ class Ticket:
     """A session that is spoken, and what its caller may look at from another thread: written here, read there.
 
     `progress`: the last event of each stage. `pieces`: those not yet taken. `error`: what ended it, once it `is_done`. `on_news` is
-    called in the host's thread when a piece came, and at the end; not for progress, of which there is much.
+    called with this, in the host's thread, when a piece came, and at the end; not for progress, of which there is much.
     """
 
     session: Session
-    on_news: Callable[[], object]
+    on_news: Callable[[Ticket], object]
     progress: dict[str, Event] = field(default_factory=dict)
     pieces: list[Piece] = field(default_factory=list)
     error: Exception | None = None
@@ -42,7 +42,7 @@ class Host:
         self._thread = threading.Thread(target=self._work, name="bark-scheduler", daemon=True)
         self._thread.start()
 
-    def submit(self, session: Session, on_news: Callable[[], object]) -> Ticket:
+    def submit(self, session: Session, on_news: Callable[[Ticket], object]) -> Ticket:
         """Speak a session beside the others."""
         ticket = Ticket(session, on_news)
         self._calls.put(partial(self._join, ticket))
@@ -98,7 +98,7 @@ class Host:
             if ticket.session.is_done:
                 self._end(ticket)
             elif len(ticket.pieces) > n_pieces:
-                ticket.on_news()
+                _tell(ticket)
 
     @contextmanager
     def _ending(self, ticket: Ticket) -> Generator[None]:
@@ -112,4 +112,9 @@ class Host:
         ticket.error, ticket.is_done = error, True
         if ticket in self._tickets:
             self._tickets.remove(ticket)
-        ticket.on_news()
+        _tell(ticket)
+
+
+def _tell(ticket: Ticket) -> None:
+    with suppress(RuntimeError):  # of an event loop that was closed in the meantime: nobody listens
+        ticket.on_news(ticket)

@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 import torch
 
+from bark_core import Bark
 from benchmarks.bench import OURS, leave_out_emulated
 from benchmarks.gpu_memory import PeakBytes, count_memory
+from benchmarks.load import rank
 from benchmarks.machine import limit_level
-from benchmarks.shapes import make_config
+from benchmarks.shapes import SIZES, make_checkpoint, make_config
 from benchmarks.t4_model import T4, count_prompts, predict, step_cost
 
 
@@ -54,6 +56,27 @@ def test_a_level_holds_the_kernel_and_torch_alike() -> None:
 def test_startup_is_timed_from_the_process_on(root: Path) -> None:
     row = run(root, "benchmarks.startup", "--model", "demo", "--precisions", "fp32", "--runs", "1")["rows"][0]
     assert 0 < row["imported"] < row["core"] < row["loaded"] < row["spoken"] and row["ready"] > 0
+
+
+@pytest.mark.slow
+def test_load_is_what_clients_meet(root: Path) -> None:
+    load = ("benchmarks.load", "--model", "demo", "--precision", "fp32", "--servers", "many at once")
+    rows = run(root, *load, "--clients", "2", "--rates", "3", "--requests", "2")["rows"]
+    assert [(row["load"], row["n"]) for row in rows] == [(2, 4), (3.0, 2)]
+    for row in rows:
+        assert 0 < row["first_s"][0] <= row["whole_s"][0] <= row["whole_s"][2] and row["audio_s_per_s"] > 0 and row["peak_gb"] > 0.1
+    states = run(root, "benchmarks.load", "--model", "demo", "--soak", "10")["soak"]
+    assert [state["n"] for state in states] == list(range(1, 11)) and min(state["threads"] for state in states) > 1
+
+
+def test_percentiles_are_values_that_were_met() -> None:
+    assert rank(list(range(100, 0, -1))) == [51, 96, 100] and rank([3.0]) == [3.0, 3.0, 3.0]
+
+
+def test_a_random_checkpoint_that_ends_does_so_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SIZES, "small", (2, 2, 128))
+    bark = Bark.load(make_checkpoint("small", tmp_path, ends=True), device="cpu", precision="fp32")
+    assert all(140 < len(bark.generate_semantic("One sentence.", seed=seed)) <= 402 for seed in range(2))
 
 
 def test_accuracy_leads_every_precision_along_the_same_tokens(root: Path, tmp_path: Path) -> None:
