@@ -54,7 +54,6 @@ class Line:
     n_drawn: int = 0
     n_retries: int = 0
     n_splits: int = 0
-    is_begun: bool = False
     is_done: bool = False
     pending: dict[Passage, Take] = field(default_factory=dict)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from bark_core.config import PARTS
 from bark_core.speech.lines import Event, Line
@@ -18,10 +18,10 @@ class Meter:
         self.n_lines, self.n_done = n_lines, 0
         self._shown: dict[str, Event] = {}
 
-    def read(self, stage: str, waiting: Sequence[Line]) -> Event:
-        """Return the progress of a stage, given the lines that are not yet given out."""
+    def read(self, stage: str, begun: Iterable[Line]) -> Event:
+        """Return the progress of a stage, given the lines that are begun and not yet given out."""
         at = PARTS.index(stage)
-        parts = [_measure(line, at) for line in waiting if line.is_begun]
+        parts = [_measure(line, at) for line in begun]
         _, before, whole = self._shown.get(stage, ("", 0, parts[0][1] if self.n_lines == 1 else 1000))
         now = (self.n_done * whole + sum(done * whole // total for done, total in parts)) // self.n_lines
         self._shown[stage] = (stage, max(before, now), whole)

@@ -46,6 +46,7 @@ class Narrator:
         self._options, self._takes, self._listener = options, takes, listener
         self._waiting, self._n_given = list(lines), len(lines)
         self._leads: dict[int, History | None] = {}  # by script: the voice that its first utterance gave
+        self._begun: dict[Line, None] = {}  # those that are spoken, or were and wait for others before them
         self._lines: dict[Passage, Line] = {}
         self._window, self._size, self._is_streamed = 1, 1, False
         self._meter = Meter(len(lines))
@@ -92,14 +93,13 @@ class Narrator:
 
     def note_progress(self, stage: str) -> None:
         """Tell how far a stage is in which something moved."""
-        self.events.append(self._meter.read(stage, self._waiting))
+        self.events.append(self._meter.read(stage, self._begun))
 
     def _admit(self) -> list[Passage]:
         """Begin with as many further lines as there is room for."""
-        n_begun = sum(line.is_begun for line in self._waiting)
-        if self._is_streamed and n_begun:
+        if self._is_streamed and self._begun:
             return []
-        chosen = self._choose(self._size - n_begun)
+        chosen = self._choose(self._size - len(self._begun))
         if self._is_streamed and chosen:
             self._size = min(2 * self._size, self._window)
         return [passage for line in chosen for passage in self._draw(line)]
@@ -118,13 +118,13 @@ class Narrator:
                     blocked.add(line.script)
                     continue
                 leading.add(line.script)
-            if not line.is_begun:
+            if line not in self._begun:
                 chosen.append(line)
         return chosen
 
     def _draw(self, line: Line) -> list[Passage]:
         """Draw semantic tokens for a line: as often as was asked for, and then once at a time."""
-        line.is_begun = True
+        self._begun[line] = None
         passages = list[Passage]()
         for _ in range(1 if line.n_drawn else self._takes.n_takes):
             seed = line.seed if not line.n_drawn else derive_seed(line.seed, "take", line.n_drawn)
@@ -159,6 +159,7 @@ class Narrator:
         if retry and best.semantic.reached_ceiling and (parts := self._halve(line)):
             place = self._waiting.index(line)
             self._waiting[place : place + 1] = parts
+            del self._begun[line]
             self._meter.n_lines += len(parts) - 1
             return []
         if retry and best.fault is not None and line.n_retries < self._takes.max_retries:
@@ -199,6 +200,7 @@ class Narrator:
                 held.add(each.script)
                 continue
             self._waiting.remove(each)
+            del self._begun[each]
             self._meter.n_done += 1
             self.events.append(Spoken(each, not any(other.script == each.script for other in self._waiting)))
             self._has_sounded = True

@@ -100,5 +100,7 @@ class Scheduler:
         return failed
 
     def _load(self, passages: Sequence[Passage]) -> Load:
-        arrived = min(self._owners[passage][1] for passage in passages)
-        return Load(arrived, min((self._requests[self._owners[passage][0]] for passage in passages if passage.is_urgent), default=None))
+        oldest, urgent = min(self._owners[passage][1] for passage in passages), None
+        if self._aim is Aim.FIRST_AUDIO:
+            urgent = min((self._requests[self._owners[passage][0]] for passage in passages if passage.is_urgent), default=None)
+        return Load(oldest, urgent)

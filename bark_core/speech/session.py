@@ -63,6 +63,7 @@ class Session:
             self.assemblies[-1].notes += notes
         self._warned = [*(note for each in self.assemblies for note in each.notes), *(note for line in spoken for note in line.notes)]
         warn_of(self._warned)
+        self._is_told = False
         self._narrator = Narrator(runtime.config, encoder, options, speech.takes, spoken, listener)
 
     @property
@@ -106,7 +107,8 @@ class Session:
             yield assembly, assembly.add(event.line), event.is_last
         if self._narrator.error is not None:
             raise self._narrator.error
-        if self._narrator.is_done:
+        if self._narrator.is_done and not self._is_told:
+            self._is_told = True
             # Where a filter makes errors of warnings, what is done is not thrown away for one; the notes are in it.
             with suppress(BarkWarning):
                 warn_of(note for each in self.assemblies for note in each.notes if note not in self._warned)

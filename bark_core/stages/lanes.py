@@ -87,8 +87,9 @@ class Lane(ABC):
         self.passages.append(passage)
 
     def drop(self, passage: Passage) -> None:
-        """Let go of what is wanted no more; the others are as if it had never been there."""
-        self.passages.remove(passage)
+        """Let go of what is wanted no more, if it is here; the others are as if it had never been there."""
+        if passage in self.passages:
+            self.passages.remove(passage)
         if not self.passages:
             self.close()
 
@@ -267,7 +268,7 @@ class FineLane(Lane):
         super()._leave()
 
     def _forget(self, passage: Passage) -> None:
-        del self._rows[passage]
+        self._rows.pop(passage, None)
         if passage in self._active:
             self._active.remove(passage)
             if not self._active:

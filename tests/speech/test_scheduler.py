@@ -178,7 +178,7 @@ def test_rows_whose_probabilities_are_no_numbers_end_alone() -> None:
         broken = make_bark(states=states, plain=True)
     codes = {name: np.arange(n * 450).reshape(n, 450) % 1024 for name, n in (("coarse_prompt", 2), ("fine_prompt", 8))}
     voice = {"semantic_prompt": np.arange(300) % 500, **codes}
-    good, bad = broken.open_session("good", voice=voice, seed=1, max_seconds=0.3), broken.open_session("bad", seed=1, max_seconds=0.3)
+    good, bad = broken.open_session("good", voice=voice, seed=1, max_seconds=0.3), broken.open_session("bad", seed=1, max_seconds=0.3, n_takes=2)
     scheduler = Scheduler(broken.runtime, 8, is_shared=True)
     for session in (good, bad):
         session.join(scheduler, is_shared=True)
