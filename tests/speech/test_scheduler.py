@@ -130,7 +130,7 @@ def test_who_is_cancelled_at_any_stage_leaves_the_others_as_they_were(bark: Bark
 def test_an_engine_that_runs_ahead_lets_others_join_and_takes_the_same_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = make_bark(plain=True)
     ahead = make_bark(plain=True)
-    monkeypatch.setattr(ahead.runtime, "_make_engine", lambda stage, n: GraphEngine(ahead.runtime.causal(stage), n, capture=False))
+    monkeypatch.setattr(ahead.runtime, "_make_engine", lambda stage, n: GraphEngine(ahead.runtime.causal(stage), n))
     monkeypatch.setattr(plain.runtime, "_make_engine", lambda stage, n: Engine(plain.runtime.causal(stage), n))
     made = []
     for bark in (plain, ahead):
