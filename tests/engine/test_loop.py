@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 
 import pytest
@@ -133,10 +134,11 @@ def test_urgent_rows_do_not_wait_behind_others(model: CausalGPT) -> None:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is given back on Linux only")
-def test_slots_that_no_row_is_in_hold_no_memory(model: CausalGPT) -> None:
+def test_slots_that_no_row_is_in_hold_no_memory() -> None:
+    model, n_steps = CausalGPT(dataclasses.replace(CONFIG, block_size=400)).requires_grad_(False), 380
     for n_rows in (1, 3):
         engine = Engine(model, n_rows)
-        for _ in decode(engine, [Counting(model, name, 40) for name in range(n_rows)], SamplingOptions(1.0), -1.0):
+        for _ in decode(engine, [Counting(model, name, n_steps) for name in range(n_rows)], SamplingOptions(1.0), -1.0):
             assert float((engine.cache.keys[:, :, :3] != 0).float().mean()) > 0.9, "rows in their slots are kept"
-        written = float((engine.cache.keys[:, :, :40] != 0).float().mean())
-        assert written < 0.6 if n_rows > 1 else written > 0.9, "whole pages of a freed slot read as zeros; one row keeps its own"
+        written = float((engine.cache.keys[:, :, :n_steps] != 0).float().mean())
+        assert written < 0.2 if n_rows > 1 else written > 0.9, "whole pages of a freed slot read as zeros; one row keeps its own"
