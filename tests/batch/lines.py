@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,28 @@ def read_speech(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in (".wav", ".flac", ".mp3")}
 
 
+def list_words(source: Path, folder: Path, model: Path, *words: str) -> list[str]:
+    """Return the command's words for a file of lines."""
+    return ["batch", str(source), "--out", str(folder), "--model", str(model), "--seed", "7", *SHORT_WORDS, *words]
+
+
 def start(root: Path, source: Path, folder: Path, model: Path, *words: str, **given: Any) -> subprocess.Popen[str]:
-    """Start the command on a file of lines."""
-    command = [sys.executable, "-m", "bark_core", "batch", str(source), "--out", str(folder), "--model", str(model), "--seed", "7", *SHORT_WORDS, *words]
+    """Start the command in a process of its own."""
+    command = [sys.executable, "-m", "bark_core", *list_words(source, folder, model, *words)]
     return subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **given)
+
+
+def finish(process: subprocess.Popen[str], code: int = 0) -> str:
+    """Wait for the command's end; return what it said."""
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == code, said
+    return said
+
+
+def wait_for(process: subprocess.Popen[str], condition: Callable[[], bool]) -> None:
+    """Wait until something holds while the command runs."""
+    end = time.monotonic() + 240
+    while not condition():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < end
+        time.sleep(0.01)

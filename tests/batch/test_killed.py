@@ -4,47 +4,30 @@ from __future__ import annotations
 
 import resource
 import signal
-import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from bark_core.cli.main import main
 from bark_core.voices.files import read_info
-from tests.batch.lines import read_report, read_speech, start, write_lines
+from tests.batch.lines import finish, list_words, read_report, read_speech, start, wait_for, write_lines
 
 N_LINES = 24
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Lines of several lengths."""
+    """Lines, of which the last are long: there is time to kill what speaks them."""
     folder = tmp_path_factory.mktemp("lines")
-    return write_lines(folder / "a.jsonl", *({"id": f"{n:02}", "text": f"This is line {n}." + " And more." * (n % 3)} for n in range(N_LINES)))
+    return write_lines(folder / "a.jsonl", *({"id": f"{n:02}", "text": f"This is line {n}.", **({} if n < 16 else {"max_seconds": 2.0})} for n in range(N_LINES)))
 
 
 @pytest.fixture(scope="module")
-def whole(root: Path, source: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def whole(source: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """What a run gives that nobody disturbs."""
     folder = tmp_path_factory.mktemp("whole") / "out"
-    finish(start(root, source, folder, tiny))
+    assert main(list_words(source, folder, tiny)) == 0
     return read_speech(folder)
-
-
-def finish(process: subprocess.Popen[str], code: int = 0) -> str:
-    """Wait for the command's end; return what it said."""
-    _, said = process.communicate(timeout=300)
-    assert process.returncode == code, said
-    return said
-
-
-def wait_for(process: subprocess.Popen[str], condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 240
-    while not condition():
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def count_speech(folder: Path) -> int:
@@ -65,10 +48,10 @@ def test_killed_and_started_again(root: Path, source: Path, tiny: Path, whole: d
         spoken = len(left)
     assert spoken < N_LINES, "it was killed with something left to do"
     times = {path.name: path.stat().st_ino for path in folder.glob("*.wav")}
-    said = finish(start(root, source, folder, tiny))
+    assert main(list_words(source, folder, tiny)) == 0
     report = read_report(folder)
     assert read_speech(folder) == whole
-    assert (report["n_unchanged"], report["n_spoken"]) == (spoken, N_LINES - spoken), said
+    assert (report["n_unchanged"], report["n_spoken"]) == (spoken, N_LINES - spoken)
     assert times.items() <= {path.name: path.stat().st_ino for path in folder.glob("*.wav")}.items(), "what was done was not done again"
     assert sorted(path.name for path in folder.iterdir() if path.name.startswith(".")) == []
     assert len({read_info(path)["seed"] for path in folder.glob("*.wav")}) == N_LINES
@@ -97,7 +80,7 @@ def test_a_folder_that_is_full(root: Path, source: Path, tiny: Path, whole: dict
         done = read_speech(folder)
         assert done.items() <= whole.items() and len(done) < N_LINES
         assert read_report(folder)["ended"] == "for lack of room"
-        finish(start(root, source, folder, tiny))
+        assert main(list_words(source, folder, tiny)) == 0
         assert read_report(folder)["n_unchanged"] == len(done)
     assert read_speech(folder) == whole
 
