@@ -17,11 +17,13 @@ from bark_core.stages.coarse import CoarseRow
 from bark_core.types import History
 from training.aim import aim_at_tokens
 from training.demo import make_config
-from training.loop import Plan, random_for, train
+from training.loop import USUAL_STEPS, Plan, random_for, train
 from training.tables import share_rows, share_sound, token_factors
 from training.tokens import Sample, load_quantiser
 from training.voices import SpokenSamples, as_history
 from training.workspace import VOICES, Workspace, argument_parser, open_workspace
+
+RATE = 1.5e-3
 
 _BARE = 8
 """Codes at the start of a cut-off history that are not learned from: nothing before them tells how they go on."""
@@ -105,7 +107,7 @@ def validation_windows(config: BarkConfig, spoken: SpokenSamples) -> dict[str, l
     return windows
 
 
-def train_coarse(workspace: Workspace, steps: int) -> None:
+def train_coarse(workspace: Workspace, steps: int, rate: float = RATE) -> None:
     """Train the coarse model."""
     torch.manual_seed(0)
     config, spoken = make_config(workspace.smoke), SpokenSamples(workspace)
@@ -126,13 +128,14 @@ def train_coarse(workspace: Workspace, steps: int) -> None:
         with torch.autocast("cpu", torch.bfloat16):
             return {voice: float(batch_loss(model, config, rows, begin, None)) for voice, rows in held.items()}
 
-    plan = Plan("coarse", steps, rate=1.5e-3, cool_from=0.5, validate_every=5 if workspace.smoke else 50)
+    plan = Plan("coarse", steps, rate=rate, cool_from=0.5, validate_every=5 if workspace.smoke else 50)
     train(workspace, plan, model, loss_of, validate)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argument_parser("Train semantic tokens to coarse codes.")
     parser.add_argument("--steps", type=int, default=None, help="steps to train in all (default: 4000; 10 in a smoke run)")
+    parser.add_argument("--rate", type=float, default=RATE, help=f"the highest learning rate (default: {RATE})")
     return parser.parse_args()
 
 
@@ -140,4 +143,4 @@ if __name__ == "__main__":
     given = _arguments()
     space = open_workspace(given)
     torch.set_num_threads(1)
-    train_coarse(space, given.steps or (10 if space.smoke else 4000))
+    train_coarse(space, given.steps or (10 if space.smoke else USUAL_STEPS["coarse"]), given.rate)

@@ -13,7 +13,7 @@ from torch.nn.utils import parametrizations, parametrize
 from bark_core.model.codec import Codec
 from training.demo import make_config
 from training.features import HOP, mel_filters, to_codec_rate
-from training.loop import Plan, random_for, train
+from training.loop import USUAL_STEPS, Plan, random_for, train
 from training.recordings import load_shard, shard_paths
 from training.tokens import Sample, load_quantiser, load_samples
 from training.workspace import Workspace, argument_parser, open_workspace
@@ -143,4 +143,4 @@ if __name__ == "__main__":
     given = _arguments()
     space = open_workspace(given)
     torch.set_num_threads(1)
-    train_codec(space, given.steps or (10 if space.smoke else 16_000))
+    train_codec(space, given.steps or (10 if space.smoke else USUAL_STEPS["codec"]))

@@ -9,14 +9,16 @@ import random
 import re
 
 from training.everyday import make_sentence
+from training.quantities import make_quantity
+from training.vocabulary import Vocabulary
 from training.wordnet import is_speakable, read_glosses, read_lemmas
 from training.workspace import ROOT, SEED, SMOKE_DATA, Workspace, argument_parser, open_workspace
 
 MAX_CHARACTERS = 175
 """The longest utterance that long texts are split into."""
 
-STAGES = ("words", "phrases", "sentences")
-_SIZES = {"words": 40_000, "phrases": 60_000, "sentences": 40_000}
+STAGES = ("words", "phrases", "sentences", "common", "wide", "quantities")
+_SIZES = {"words": 40_000, "phrases": 60_000, "sentences": 40_000, "common": 30_000, "wide": 60_000, "quantities": 10_000}
 
 
 def normalise(text: str) -> str:
@@ -32,6 +34,11 @@ def read_heldout() -> list[str]:
 def read_tuning() -> list[str]:
     """Return the sentences that nothing may be trained on, and that choices are made by."""
     return (ROOT / "tuning.txt").read_text(encoding="utf-8").splitlines()
+
+
+def read_wide() -> list[str]:
+    """Return the sentences in another manner than ours that nothing may be trained on, and that the figures are taken on, too."""
+    return (ROOT / "wide.txt").read_text(encoding="utf-8").splitlines()
 
 
 def make_corpus(rng: random.Random) -> dict[str, list[str]]:
@@ -54,7 +61,13 @@ def make_corpus(rng: random.Random) -> dict[str, list[str]]:
         "phrases": _mix(rng, examples, short),
         "sentences": _mix(rng, rest, definitions[:12_000], pairs[:14_000], examples[:8_000]),
     }
-    kept_out = {normalise(text) for text in [*read_heldout(), *read_tuning()]}
+    vocabulary = Vocabulary()
+    stages |= {
+        "common": vocabulary.list_words(),
+        "wide": [vocabulary.make_sentence(rng) for _ in range(60_000)],
+        "quantities": [make_quantity(rng) for _ in range(12_000)],
+    }
+    kept_out = {normalise(text) for text in [*read_heldout(), *read_wide(), *read_tuning()]}
     return {
         stage: [text for text in dict.fromkeys(texts) if normalise(text) not in kept_out and len(text) <= MAX_CHARACTERS][: _SIZES[stage]]
         for stage, texts in stages.items()

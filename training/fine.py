@@ -13,7 +13,7 @@ from bark_core.config import BarkConfig
 from bark_core.model.transformer import FineGPT
 from bark_core.stages.fine import FineRow
 from training.demo import make_config
-from training.loop import Plan, random_for, train
+from training.loop import USUAL_STEPS, Plan, random_for, train
 from training.tables import share_sound
 from training.tokens import load_quantiser
 from training.voices import SpokenSamples
@@ -99,4 +99,4 @@ if __name__ == "__main__":
     given = _arguments()
     space = open_workspace(given)
     torch.set_num_threads(1)
-    train_fine(space, given.steps or (10 if space.smoke else 3000))
+    train_fine(space, given.steps or (10 if space.smoke else USUAL_STEPS["fine"]))

@@ -19,6 +19,9 @@ from training.workspace import SEED, Workspace
 
 CHECKPOINT_SECONDS = 150.0
 
+USUAL_STEPS = {"codec": 16_000, "semantic": 4_000, "coarse": 4_000, "fine": 3_000}
+"""How long each model learns unless `--steps` says otherwise."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -32,17 +35,18 @@ class Plan:
     decay: float = 0.05
     validate_every: int = 100
 
-    def rate_at(self, step: int) -> float:
-        """Return the learning rate of a step."""
+    def rate_at(self, step: int, began: int = 0) -> float:
+        """Return the learning rate of a step, when learning began with step `began`."""
         cooling = (step - self.cool_from * self.steps) / max(1.0, (1 - self.cool_from) * self.steps)
-        return self.rate * min(1.0, (step + 1) / self.warm_up) * max(0.03, 1 - max(0.0, cooling))
+        return self.rate * min(1.0, (step - began + 1) / self.warm_up) * max(0.03, 1 - max(0.0, cooling))
 
 
 @dataclass
 class Progress:
-    """What has been learned so far: the next step's number, and the curves as (step, value) by name."""
+    """What has been learned so far: the next step's number, the first step of this optimiser, and the curves as (step, value) by name."""
 
     step: int = 0
+    began: int = 0
     curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
 
     def note(self, **values: float) -> None:
@@ -78,7 +82,7 @@ def train(
     saved, began, recent = time.monotonic(), time.monotonic(), list[float]()
     while progress.step < plan.steps:
         for group in optimiser.param_groups:
-            group["lr"] = plan.rate_at(progress.step)
+            group["lr"] = plan.rate_at(progress.step, progress.began)
         optimiser.zero_grad(set_to_none=True)
         loss = loss_of(progress.step)
         loss.backward()
@@ -110,7 +114,7 @@ def evaluate(model: nn.Module, validate: Callable[[], dict[str, float]]) -> dict
 
 def save_checkpoint(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, progress: Progress) -> None:
     """Write everything that going on needs, whole or not at all."""
-    state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": progress.step, "curves": progress.curves}
+    state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": progress.step, "began": progress.began, "curves": progress.curves}
     temporary = path.with_suffix(".part")
     torch.save(state, temporary)
     os.replace(temporary, path)
@@ -122,8 +126,10 @@ def load_checkpoint(path: Path, model: nn.Module, optimiser: torch.optim.Optimiz
         return Progress()
     state = torch.load(path, weights_only=True)
     model.load_state_dict(state["model"])
+    if state["optimiser"] is None:  # weights of an exported checkpoint
+        return Progress(state["step"], began=state["step"])
     optimiser.load_state_dict(state["optimiser"])
-    return Progress(state["step"], {name: [(int(x), float(y)) for x, y in points] for name, points in state["curves"].items()})
+    return Progress(state["step"], state.get("began", 0), {name: [(int(x), float(y)) for x, y in points] for name, points in state["curves"].items()})
 
 
 def draw_curves(workspace: Workspace, name: str, progress: Progress) -> None:

@@ -17,10 +17,12 @@ from bark_core.model.transformer import Block, CausalGPT
 from bark_core.stages.semantic import semantic_prompt
 from training.demo import make_config
 from training.lines import Line, Lines
-from training.loop import Plan, random_for, train
+from training.loop import USUAL_STEPS, Plan, random_for, train
 from training.tables import join_factors, share_rows, text_factors, token_factors
 from training.voices import pick_voices
 from training.workspace import Workspace, argument_parser, open_workspace
+
+RATE = 1.5e-3
 
 _WATCHED_HEADS = 3
 """The heads that look at the letter being spoken, the one after it, and the one after that."""
@@ -129,7 +131,7 @@ def validation_figures(model: Reader, config: BarkConfig, held: list[Line]) -> d
     return figures
 
 
-def train_semantic(workspace: Workspace, steps: int) -> None:
+def train_semantic(workspace: Workspace, steps: int, rate: float = RATE) -> None:
     """Train the semantic model."""
     torch.manual_seed(0)
     config = make_config(workspace.smoke)
@@ -149,13 +151,14 @@ def train_semantic(workspace: Workspace, steps: int) -> None:
             spoken, places = batch_losses(model, config, drawn, histories, columns)
             return spoken + _GAZE_WEIGHT * places
 
-    plan = Plan("semantic", steps, rate=1.5e-3, cool_from=0.7, validate_every=5 if workspace.smoke else 100)
+    plan = Plan("semantic", steps, rate=rate, cool_from=0.7, validate_every=5 if workspace.smoke else 100)
     train(workspace, plan, model, loss_of, partial(validation_figures, model, config, lines.held))
 
 
 def _arguments() -> argparse.Namespace:
     parser = argument_parser("Train text to semantic tokens.")
     parser.add_argument("--steps", type=int, default=None, help="steps to train in all (default: 4000; 10 in a smoke run)")
+    parser.add_argument("--rate", type=float, default=RATE, help=f"the highest learning rate (default: {RATE})")
     return parser.parse_args()
 
 
@@ -163,4 +166,4 @@ if __name__ == "__main__":
     given = _arguments()
     space = open_workspace(given)
     torch.set_num_threads(1)
-    train_semantic(space, given.steps or (10 if space.smoke else 4000))
+    train_semantic(space, given.steps or (10 if space.smoke else USUAL_STEPS["semantic"]), given.rate)

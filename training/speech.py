@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from training.corpus import STAGES
 from training.phones import parse_durations
 from training.pitch import pitch_of_phones, track_pitch
 from training.recordings import RATE_HZ, Recording, load_shard, save_shard
@@ -48,11 +49,16 @@ def plan() -> Iterator[Task]:
         for voice in VOICES:
             yield Task(voice, "phrases", first, keep=True)
             yield Task(voice, "sentences", first, keep=True)
+    for turn in range(8):
+        yield Task("rms", "common", turn * SHARD, keep=False)
+        yield from (Task("rms", "wide", first, keep=False) for first in range(turn * 3 * SHARD, (turn + 1) * 3 * SHARD, SHARD))
+        yield Task("rms", "quantities", turn * SHARD, keep=False)
     yield from (Task("rms", "words", first, keep=False) for first in range(0, 5_000, SHARD))
     for turn in range(74):
         yield Task("rms", "phrases", 2_500 + turn * SHARD, keep=False)
         yield Task("rms", "sentences", 2_500 + turn * SHARD, keep=False) if turn % 2 else Task("rms", "words", 5_000 + turn * SHARD, keep=False)
     yield from (Task("rms", "phrases", first, keep=False) for first in range(39_500, 60_000, SHARD))
+    yield from (Task("rms", "wide", first, keep=False) for first in range(12_000, 60_000, SHARD))
 
 
 def speak(text: str, voice: str) -> Recording:
@@ -90,8 +96,8 @@ def run_task(arguments: tuple[Task, Path]) -> str:
     return f"{task.name}: {sum(float(each.ends[-1]) for each in recordings) / 60:.1f} minutes"
 
 
-def speak_corpus(workspace: Workspace, n_jobs: int) -> None:
-    """Speak every shard that is not there yet; a killed run goes on where it was."""
+def speak_corpus(workspace: Workspace, n_jobs: int, stages: Sequence[str] = STAGES) -> None:
+    """Speak every shard of these stages that is not there yet; a killed run goes on where it was."""
     workspace.path("speech", "x")
     if workspace.smoke:
         for voice in VOICES:
@@ -99,7 +105,7 @@ def speak_corpus(workspace: Workspace, n_jobs: int) -> None:
         return
     workspace.need("corpus", "phrases.txt", step="corpus")
     with get_context("spawn").Pool(n_jobs) as pool:
-        for report in pool.imap(run_task, [(task, workspace.folder) for task in plan()]):
+        for report in pool.imap(run_task, [(task, workspace.folder) for task in plan() if task.stage in stages]):
             print(report, flush=True)
 
 
@@ -128,9 +134,10 @@ def heard_recordings(workspace: Workspace, voice: str, limit: int | None = None)
 def _arguments() -> argparse.Namespace:
     parser = argument_parser("Have the teachers speak the corpus.")
     parser.add_argument("--jobs", type=int, default=2, help="processes that speak side by side")
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES, help="speak these stages alone (default: all)")
     return parser.parse_args()
 
 
 if __name__ == "__main__":
     given = _arguments()
-    speak_corpus(open_workspace(given), given.jobs)
+    speak_corpus(open_workspace(given), given.jobs, given.stages)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from bark_core.config import BarkConfig
 from bark_core.stages.coarse import count_steps
@@ -37,15 +38,21 @@ class Sample:
     codes: np.ndarray
 
 
+def gather_frames(workspace: Workspace, generator: torch.Generator) -> Tensor:
+    """Return log-mel frames (N, D) of both voices alike, in any order, which codebooks are learned from."""
+    n_recordings = 100 if workspace.smoke else 400
+    spoken = [each for voice in VOICES for each in heard_recordings(workspace, voice, n_recordings)]
+    frames = torch.cat([log_mel(torch.from_numpy(to_codec_rate(each.audio))) for each in spoken])
+    return frames[torch.randperm(len(frames), generator=generator)[:160_000]]
+
+
 def learn_quantiser(workspace: Workspace) -> Quantiser:
     """Return the codebooks, learned from both voices alike, or those of an earlier run."""
     path = workspace.path("tokens", "quantiser.pt")
     if not path.exists():
-        n_recordings, n_entries, n_rounds = (100, 64, 2) if workspace.smoke else (400, 1024, 12)
-        spoken = [each for voice in VOICES for each in heard_recordings(workspace, voice, n_recordings)]
-        frames = torch.cat([log_mel(torch.from_numpy(to_codec_rate(each.audio))) for each in spoken])
+        n_entries, n_rounds = (64, 2) if workspace.smoke else (1024, 12)
         generator = torch.Generator().manual_seed(SEED)
-        frames = frames[torch.randperm(len(frames), generator=generator)[:160_000]]
+        frames = gather_frames(workspace, generator)
         config = make_config(workspace.smoke).codec
         quantiser = Quantiser.train(frames, N_USED, config.n_codebooks, n_entries, n_rounds, generator)
         if n_entries < config.codebook_size:  # a rehearsal: repeat the entries, the first is always taken
