@@ -25,6 +25,9 @@ from training.workspace import VOICES, Workspace, argument_parser, open_workspac
 
 RATE = 1.5e-3
 
+_FIRST_SHARE = 0.5
+"""How often a sample without a voice is taken up at its first window."""
+
 _BARE = 8
 """Codes at the start of a cut-off history that are not learned from: nothing before them tells how they go on."""
 
@@ -97,13 +100,14 @@ def make_model(config: BarkConfig, codebooks: Tensor) -> CausalGPT:
 
 
 def validation_windows(config: BarkConfig, spoken: SpokenSamples) -> dict[str, list[np.ndarray]]:
-    """Return windows of held samples by voice: each sample's first but one, with a prompt of the same voice."""
+    """Return windows of held samples: by voice each sample's first but one, with a prompt of the same voice; and the first without any."""
     windows: dict[str, list[np.ndarray]] = {}
     for voice in VOICES:
         held = spoken.held[voice]
         histories = [as_history([sample]) for sample in [*held[1:], *held[:1]]]
         pairs = [(s, h) for s, h in zip(held, histories, strict=True) if count_windows(config, s) > 1]
         windows[voice] = [make_window(config, sample, history, 1)[0] for sample, history in pairs]
+    windows["no voice"] = [make_window(config, sample, None, 0)[0] for sample in spoken.held[VOICES[0]]]
     return windows
 
 
@@ -120,7 +124,10 @@ def train_coarse(workspace: Workspace, steps: int, rate: float = RATE) -> None:
         rows = []
         for _ in range(count):
             _, sample, history = spoken.draw(rng)
-            rows.append(make_window(config, sample, history, int(rng.integers(count_windows(config, sample))))[0])
+            # Without a voice nothing tells how to begin: that has to be learned more often than it comes by.
+            first = history is None and rng.random() < _FIRST_SHARE
+            window = 0 if first else int(rng.integers(count_windows(config, sample)))
+            rows.append(make_window(config, sample, history, window)[0])
         with torch.autocast("cpu", torch.bfloat16):
             return batch_loss(model, config, rows, begin, rng)
 

@@ -1,7 +1,8 @@
-"""Step 9: the figures of a checkpoint, on sentences that nothing was trained on, stage by stage.
+"""Step 9: the figures of a checkpoint, on two sets of sentences that nothing was trained on, stage by stage.
 
-Prints them as JSON, keeps a real run's in `training/evaluation.json`, and puts them into the checkpoint's model card. The
-teachers speak the same sentences (flite), which gives the codec's own figures.
+`heldout.txt` is in the manner of the recipe's own templates, `wide.txt` in another's. Prints the figures as JSON, keeps a real run's in
+`training/evaluation.json`, and puts them into the checkpoint's model card. The teachers speak the same sentences (flite), which gives
+their own figures and the codec's.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import torch
 
 from bark_core import Bark
 from training.card import write_card
-from training.corpus import read_heldout
+from training.corpus import read_heldout, read_wide
 from training.demo import make_config
 from training.features import to_codec_rate
 from training.listen import Listener, word_error_rate
@@ -124,29 +125,36 @@ def measure_memory_mb(folder: Path) -> float:
     return int(done.stdout) / 1024
 
 
-def run(workspace: Workspace, folder: Path, count: int) -> dict[str, Any]:
-    """Take all figures of a checkpoint over `count` held-out sentences."""
+def run(workspace: Workspace, folder: Path, count: int | None = None) -> dict[str, Any]:
+    """Take all figures of a checkpoint over both sets, at most `count` sentences of each."""
     bark = Bark.load(folder, device="cpu")
     hear: Hear = (lambda audio, rate_hz: "") if workspace.smoke else Listener().transcribe
-    texts = read_heldout()[:count]
-    voices = {"no voice": None, **{f"demo_speaker_{i}": i for i in range(len(VOICES))}}
-    report: dict[str, Any] = {"sentences": count, "peak_memory_mb": measure_memory_mb(folder), "seconds_for_5_s": measure_speed(bark, texts[:10])}
-    for name, number in voices.items():
-        report[name] = evaluate_voice(bark, number, texts, hear, workspace)
-        print(f"{name}: {json.dumps({key: value for key, value in report[name].items() if key != 'misheard'})}", flush=True)
+    sets = {"heldout": read_heldout()[:count], "wide": read_wide()[:count]}
+    texts = sets["heldout"]
+    report: dict[str, Any] = {"peak_memory_mb": measure_memory_mb(folder), "seconds_for_5_s": measure_speed(bark, texts[:10])}
+    report["saved_voice_kept"] = evaluate_saved_voice(bark, texts[:20], workspace)
+    report["sets"] = {name: evaluate_set(bark, name, sentences, hear, workspace) for name, sentences in sets.items()}
+    return report
+
+
+def evaluate_set(bark: Bark, name: str, texts: list[str], hear: Hear, workspace: Workspace) -> dict[str, Any]:
+    """Return the figures over one set's texts: those of each voice and none, and those of each teacher's stages."""
+    report: dict[str, Any] = {"sentences": len(texts), "voices": {}, "stages": {}}
+    for voice, number in {"no voice": None, **{f"demo_speaker_{i}": i for i in range(len(VOICES))}}.items():
+        found = report["voices"][voice] = evaluate_voice(bark, number, texts, hear, workspace)
+        print(f"{name}, {voice}: {json.dumps({key: value for key, value in found.items() if key != 'misheard'})}", flush=True)
     for voice in VOICES:
         recordings = list(read_smoke_recordings(voice)) if workspace.smoke else [speak(text, voice) for text in texts]
         recordings = [each for each in recordings if each.ends[-1] < _LONGEST_S]
-        report[f"stages of {voice}"] = evaluate_stages(bark, voice, recordings, hear, workspace)
-        print(f"stages of {voice}: {json.dumps(report[f'stages of {voice}'])}", flush=True)
-    report["saved_voice_kept"] = evaluate_saved_voice(bark, texts[:20], workspace)
+        found = report["stages"][voice] = evaluate_stages(bark, voice, recordings, hear, workspace)
+        print(f"{name}, stages of {voice}: {json.dumps(found)}", flush=True)
     return report
 
 
 def _arguments() -> argparse.Namespace:
     parser = argument_parser("Measure a checkpoint.")
     parser.add_argument("--checkpoint", type=Path, default=None, help="its folder (default: weights/demo, or the smoke run's export)")
-    parser.add_argument("--count", type=int, default=None, help="held-out sentences to speak (default: all; 2 in a smoke run)")
+    parser.add_argument("--count", type=int, default=None, help="sentences of each set to speak (default: all; 2 in a smoke run)")
     return parser.parse_args()
 
 
@@ -154,7 +162,7 @@ if __name__ == "__main__":
     given = _arguments()
     space = open_workspace(given)
     folder = given.checkpoint or (space.need("export", step="export") if space.smoke else DEMO)
-    figures = run(space, folder, given.count or (2 if space.smoke else len(read_heldout())))
+    figures = run(space, folder, given.count or (2 if space.smoke else None))
     target = space.path("evaluation.json") if space.smoke else ROOT / "evaluation.json"
     target.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     write_card(folder / "README.md", figures)

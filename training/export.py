@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import cast
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from bark_core.checkpoint.convert import save_checkpoint
 from bark_core.config import STAGES
 from bark_core.model.codec import Codec
+from bark_core.text.wordpiece import READING
 from bark_core.voices.voice import Voice
 from training.card import write_card
 from training.coarse import make_model as make_coarse
@@ -68,11 +70,17 @@ def trained_codec(workspace: Workspace) -> Codec:
     return fold(codec).eval()
 
 
+def write_reading(path: Path, respellings: Mapping[str, str]) -> None:
+    """Write the file that tells bark_core how to read for a checkpoint."""
+    path.write_text(json.dumps({"reader": "english", "respellings": respellings}, indent=0, sort_keys=True) + "\n", encoding="utf-8")
+
+
 def export(workspace: Workspace, folder: Path) -> None:
     """Write the checkpoint, whole or not at all: weights in 16 bits, config, tokenizer, voices, model card. Raises: SystemExit where a step has not run."""
     states = {stage: gpt_state(workspace, stage) for stage in STAGES} | {"codec": dict(trained_codec(workspace).state_dict())}
     tokenizer, card = workspace.path("tokenizer.json"), workspace.path("README.md")
     make_tokenizer().save(str(tokenizer))
+    write_reading(tokenizer.with_name(READING), {})  # `respell` finds the words that need it
     write_card(card)
     voices = [(name, Voice(voice.semantic, voice.coarse, voice.fine).arrays()) for name, voice in pick_voices(workspace).items()]
     save_checkpoint(

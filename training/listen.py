@@ -16,7 +16,6 @@ _ONES = (
     "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
 )
 _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-_ORDINALS = {"1st": "first", "2nd": "second", "3rd": "third", "5th": "fifth", "8th": "eighth", "9th": "ninth", "12th": "twelfth"}
 _SAME = {"cannot": "can not", "ok": "okay", "mr": "mister", "mrs": "missus", "gray": "grey", "neighbour": "neighbor", "favourite": "favorite"}
 
 
@@ -33,17 +32,31 @@ def spell_number(value: int) -> str:
     raise AssertionError(value)
 
 
+def _spell_ordinal(value: int) -> str:
+    *before, last = spell_number(value).split()
+    ending = {"one": "first", "two": "second", "three": "third", "five": "fifth", "eight": "eighth", "nine": "ninth", "twelve": "twelfth"}
+    return " ".join([*before, ending.get(last) or (f"{last[:-1]}ieth" if last.endswith("y") else f"{last}th")])
+
+
+def _say_year(found: re.Match[str]) -> str:
+    """Say four figures as the years they mostly are: nineteen eighty four, two thousand six."""
+    century, rest = int(found[1]), int(found[2])
+    if century == 20 and rest < 10:
+        return spell_number(2000 + rest)
+    return f"{spell_number(century)} " + ("hundred" if not rest else f"oh {spell_number(rest)}" if rest < 10 else spell_number(rest))
+
+
 def words_of(text: str) -> list[str]:
     """Return the words of a text as they are compared: lower case, numbers spelled out, no punctuation."""
-    text = text.lower().replace("’", "'").replace("%", " percent ")
+    text = text.lower().replace("’", "'").replace("%", " percent ").replace("&", " and ")
+    text = re.sub(r"\$(\d[\d,]*)", r"\1 dollars", text)
     text = re.sub(r"(?<=\d),(?=\d{3})", "", text).replace("-", " ").replace(":", " ")
+    text = re.sub(r"(?<![\d.])(1[1-9]|20)(\d\d)(?![\d.])", _say_year, text)
     words: list[str] = []
     for word in re.findall(r"[a-z0-9']+", text):
         plain = word.strip("'")
-        if plain in _ORDINALS:
-            plain = _ORDINALS[plain]
-        elif match := re.fullmatch(r"(\d{1,6})(th)?", plain):
-            plain = spell_number(int(match[1])) + (match[2] or "")
+        if match := re.fullmatch(r"(\d{1,6})(st|nd|rd|th)?", plain):
+            plain = _spell_ordinal(int(match[1])) if match[2] else spell_number(int(match[1]))
         words += _SAME.get(plain, plain).split()
     return words
 

@@ -70,7 +70,8 @@ def _count(rng: random.Random) -> str:
 def _decimal(rng: random.Random) -> str:
     digits = " ".join(_ONES[rng.randrange(10)] for _ in range(rng.choice((1, 1, 2, 3))))
     minus = "minus " if rng.random() < 0.2 else ""
-    return rng.choice(("It weighs", "The rate was", "That makes", "It fell to")) + f" {minus}{say_whole(rng.randrange(10 ** rng.choice((1, 2))))} point {digits} {rng.choice(_UNITS)}."
+    number = f"{minus}{say_whole(rng.randrange(10 ** rng.choice((1, 2))))} point {digits}"
+    return f"{rng.choice(('It weighs', 'The rate was', 'That makes', 'It fell to'))} {number} {rng.choice(_UNITS)}."
 
 
 def _money(rng: random.Random) -> str:

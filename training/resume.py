@@ -60,12 +60,14 @@ def resume(workspace: Workspace, folder: Path) -> None:
     frames = gather_frames(workspace, torch.Generator().manual_seed(SEED))
     mean = frames.mean(dim=0)
     torch.save(Quantiser(mean, (frames - mean).std(), codebooks).state(), workspace.path("tokens", "quantiser.pt"))
-    reader = Reader(config)
+    reader, coarse, fine = Reader(config), make_coarse(config, codebooks), make_fine(config, codebooks)
+    decoder = make_codec(workspace).decoder
     # What is trained, and the plain model in it that the checkpoint has.
-    models: dict[str, tuple[nn.Module, nn.Module]] = {"semantic": (reader, reader.gpt), "codec": (make_codec(workspace).decoder,) * 2}
-    models |= {"coarse": (make_coarse(config, codebooks),) * 2, "fine": (make_fine(config, codebooks),) * 2}
+    models: list[tuple[str, nn.Module, nn.Module]] = [
+        ("semantic", reader, reader.gpt), ("coarse", coarse, coarse), ("fine", fine, fine), ("codec", decoder, decoder)
+    ]  # fmt: skip
     states["codec"] = {name.removeprefix("decoder."): tensor for name, tensor in states["codec"].items() if name.startswith("decoder.")}
-    for part, (model, plain) in models.items():
+    for part, model, plain in models:
         path = workspace.path("models", f"{part}.pt")
         if path.exists():
             raise SystemExit(f"{path} is there already; take up a checkpoint in a work folder without models.")

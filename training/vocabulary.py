@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -21,7 +21,10 @@ _PLACES = (
     "in", "on", "under", "behind", "beside", "near", "over", "across", "through", "from", "into", "beneath", "along", "past", "against", "above", "with",
     "without", "around", "toward", "between", "inside", "outside", "below", "after", "before", "until", "during", "by", "at", "off", "onto",
 )
-_UNCHANGED = frozenset("bet bid burst cast cost cut hit hurt let put quit read rid set shed shut slit split spread thrust wed".split())
+_UNCHANGED = frozenset(
+    ("bet", "bid", "burst", "cast", "cost", "cut", "hit", "hurt", "let", "put", "quit",
+     "read", "rid", "set", "shed", "shut", "slit", "split", "spread", "thrust", "wed")
+)  # fmt: skip
 _TIMES = (
     "yesterday", "last night", "this morning", "again", "twice", "at noon", "at dawn", "in the winter", "on Friday", "long ago", "in June", "for an hour",
     "before breakfast", "every evening", "all day", "once a week", "in silence", "by mistake", "on purpose", "at once",
@@ -99,13 +102,13 @@ class Vocabulary:
 
     def list_words(self) -> list[str]:
         """Return common words in all their forms, the most common first, each once."""
-        found = Counter({word: float(count) for word, count in self.counts.items() if count > 1 and len(word) > 1})
+        found: defaultdict[str, float] = defaultdict(float, {word: float(count) for word, count in self.counts.items() if count > 1 and len(word) > 1})
         for noun in self.nouns.words:
             found[self._plural(noun)] += 0.2 * self.counts[noun]
         for verb in self.verbs.words:
             for form in (past_of(verb, self._verb_exceptions), add_s(verb), *self._participles(verb)):
                 found[form] += 0.2 * self.counts[verb]
-        return [word for word, _ in found.most_common()]
+        return sorted(found, key=lambda word: -found[word])
 
     def make_sentence(self, rng: random.Random) -> str:
         """Return a sentence with four or five words of weight in it, in any person, mostly in the past."""

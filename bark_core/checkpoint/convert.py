@@ -21,6 +21,7 @@ from bark_core.checkpoint.layouts import CONFIG, VOICES
 from bark_core.checkpoint.states import check_state
 from bark_core.config import PARTS, BarkConfig
 from bark_core.errors import CheckpointError
+from bark_core.text.wordpiece import READING
 from bark_core.types import check_path
 from bark_core.voices.voice import Voice
 
@@ -57,6 +58,8 @@ def save_checkpoint(
             _write_json(building / SOURCE, source)
         # The suffix tells a tokenizer.json from a vocab.txt.
         shutil.copyfile(tokenizer_file, building / ("vocab.txt" if tokenizer_file.suffix == ".txt" else "tokenizer.json"))
+        if (reading := tokenizer_file.with_name(READING)).is_file():
+            shutil.copyfile(reading, building / READING)
         for extra in extra_files:
             shutil.copyfile(extra, building / extra.name)
         for name, arrays in voices:

@@ -1,9 +1,10 @@
-"""Text → token ids: BERT WordPiece through the `tokenizers` package. Reads the tokenizer file it is given and nothing else."""
+"""Text → token ids: BERT WordPiece through the `tokenizers` package. Reads the tokenizer file it is given, and `reading.json` beside it if there is one."""
 
 from __future__ import annotations
 
+import json
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tokenizers import Encoding, Tokenizer, decoders, models, normalizers, pre_tokenizers
@@ -11,9 +12,11 @@ from tokenizers import Encoding, Tokenizer, decoders, models, normalizers, pre_t
 from bark_core.errors import CheckpointError, InvalidInput
 from bark_core.filekinds import describe_file
 from bark_core.text.characters import check_characters
+from bark_core.text.english import EnglishReader
 
 _BERT_SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-
+READING = "reading.json"
+"""The file beside a tokenizer's that says who reads for it: {"reader": "english", "respellings": {word: spelling}}."""
 
 _MAX_NAMED, _MAX_SHOWN = 5, 30
 """So many words, and so many characters of each, stand in a message."""
@@ -22,24 +25,27 @@ _MAX_NAMED, _MAX_SHOWN = 5, 30
 class TextEncoder:
     """Turns text into WordPiece ids. No [CLS] or [SEP] is added; a literal one in the text becomes its own id."""
 
-    def __init__(self, tokenizer: Tokenizer, max_tokens: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, max_tokens: int, read: Callable[[str], str] | None = None) -> None:
+        """`read` makes of a text what the tokenizer is given; None: the text itself, as the released models have it."""
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self._tokenizer = tokenizer
         unknown = getattr(tokenizer.model, "unk_token", None)
         self._unknown_id = None if unknown is None else tokenizer.token_to_id(unknown)
         self.max_tokens = max_tokens
+        self._make_plain = read
 
     @classmethod
     def load(cls, path: Path, max_tokens: int) -> TextEncoder:
-        """Load a `tokenizer.json`, or a `vocab.txt` of the cased multilingual BERT. Raises: CheckpointError if it is neither."""
+        """Load a `tokenizer.json`, or a `vocab.txt` of the cased multilingual BERT, and what reads for it. Raises: CheckpointError if it is neither."""
         try:
             tokenizer = _from_vocabulary(path) if path.suffix == ".txt" else Tokenizer.from_file(str(path))
         except Exception as error:  # tokenizers raises bare Exception
             if (stand_in := describe_file(path)) is not None:
                 raise CheckpointError(f"The tokenizer file {path} is {stand_in}.") from error
             raise CheckpointError(f"The tokenizer file {path} cannot be read: {error}. Fetch the checkpoint again.") from error
-        return cls(tokenizer, max_tokens)
+        reading = path.with_name(READING)
+        return cls(tokenizer, max_tokens, _load_reader(reading) if reading.is_file() else None)
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text; nothing is ever cut.
@@ -76,6 +82,8 @@ class TextEncoder:
         check_characters(text)
         # Quirk: the original's BERT tokenizer composed characters first (NFC), which `tokenizers` does not.
         clean = unicodedata.normalize("NFC", " ".join(text.split()))
+        if self._make_plain is not None:
+            clean = self._make_plain(clean)
         encoding = self._tokenizer.encode(clean, add_special_tokens=False)
         if not encoding.ids:
             raise InvalidInput("The text is empty; give at least one word to speak.")
@@ -88,6 +96,19 @@ class TextEncoder:
             for index, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)
             if index == self._unknown_id and clean[start:end] != self._tokenizer.id_to_token(index)
         ]
+
+
+def _load_reader(path: Path) -> Callable[[str], str]:
+    """Return what `reading.json` asks for. Raises: CheckpointError where it asks for nothing that is known."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        respellings = values["respellings"]
+        is_known = values["reader"] == "english" and all(isinstance(each, str) for pair in respellings.items() for each in pair)
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error!r}. Fetch the checkpoint again, or take the file away to have texts read as they are.") from error
+    if not is_known:
+        raise CheckpointError(f'{path} asks for a reader that this version does not have; it knows "english", with respellings of words by words.')
+    return EnglishReader(respellings).read
 
 
 def _name(text: str, places: Sequence[tuple[int, int]]) -> str:
