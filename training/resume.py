@@ -1,6 +1,6 @@
 """Takes up training from an exported checkpoint where the work folder of its training is gone.
 
-Run after `speech`, instead of `tokens`' own learning of codebooks and of training from nothing: writes `tokens/quantiser.pt` with the checkpoint's
+Run after `speech` and before `tokens`, which then takes these codebooks: writes `tokens/quantiser.pt` with the checkpoint's
 codebooks, and each model's weights as if it had just finished its usual steps, so that `--steps` beyond these go on from there.
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from bark_core.model.transformer import CausalGPT
 from bark_core.stages.semantic import semantic_prompt
 from bark_core.text.wordpiece import TextEncoder
-from training import coarse, codec, corpus, evaluate, export, fine, semantic, speech, tokens
+from training import coarse, codec, corpus, evaluate, export, fine, loop, resume, semantic, speech, tokens
 from training.card import write_card
 from training.demo import make_config, make_tokenizer
 from training.everyday import make_sentence
@@ -184,6 +186,16 @@ def test_the_whole_chain_makes_a_checkpoint_that_speaks(workspace: Workspace, tm
     assert "2 everyday sentences" in card and "2 sentences in another manner" in card and "<!-- figures -->" not in card
     rates = [voice["word_error_rate"] for one in figures["sets"].values() for voice in one["voices"].values()]
     assert rates == [1] * 6  # nobody listens in a rehearsal
+    again = Workspace(tmp_path / "again", smoke=True)
+    shutil.copytree(workspace.folder / "speech", again.folder / "speech")
+    resume.resume(again, tmp_path / "demo")
+    tokens.encode_shards(again)
+    export.export(again, tmp_path / "taken up")
+    for name in ("semantic", "coarse", "fine", "codec"):
+        one, other = (load_file(tmp_path / folder / f"{name}.safetensors") for folder in ("demo", "taken up"))
+        assert one.keys() == other.keys()
+        assert all(torch.allclose(one[key], other[key], atol=1e-3, rtol=2e-3) for key in one), name
+    semantic.train_semantic(again, loop.USUAL_STEPS["semantic"] + 1)
 
 
 def test_a_step_that_comes_too_early_names_the_one_before(tmp_path: Path) -> None:
