@@ -12,7 +12,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,9 @@ from training.workspace import DEMO, ROOT, VOICES, Workspace, argument_parser, o
 
 Hear = Callable[[np.ndarray, int], str]
 _LONGEST_S = 15.0
+SETS = ("heldout", "wide")
+PARTS = ("voices", "stages", "rest")
+"""What is measured: speech by voice, the stages on the teachers' recordings, and speed, memory and kept voices."""
 
 
 def expected_seconds(text: str) -> float:
@@ -125,36 +128,58 @@ def measure_memory_mb(folder: Path) -> float:
     return int(done.stdout) / 1024
 
 
-def run(workspace: Workspace, folder: Path, count: int | None = None) -> dict[str, Any]:
-    """Take all figures of a checkpoint over both sets, at most `count` sentences of each."""
+def run(workspace: Workspace, folder: Path, count: int | None = None, sets: Sequence[str] = SETS, parts: Sequence[str] = PARTS) -> dict[str, Any]:
+    """Take these figures of a checkpoint over these sets, at most `count` sentences of each."""
     bark = Bark.load(folder, device="cpu")
     hear: Hear = (lambda audio, rate_hz: "") if workspace.smoke else Listener().transcribe
-    sets = {"heldout": read_heldout()[:count], "wide": read_wide()[:count]}
-    texts = sets["heldout"]
-    report: dict[str, Any] = {"peak_memory_mb": measure_memory_mb(folder), "seconds_for_5_s": measure_speed(bark, texts[:10])}
-    report["saved_voice_kept"] = evaluate_saved_voice(bark, texts[:20], workspace)
-    report["sets"] = {name: evaluate_set(bark, name, sentences, hear, workspace) for name, sentences in sets.items()}
+    texts = read_heldout()[:20]
+    report: dict[str, Any] = {"sets": {}}
+    if "rest" in parts:
+        report |= {"peak_memory_mb": measure_memory_mb(folder), "seconds_for_5_s": measure_speed(bark, texts[:10])}
+        report["saved_voice_kept"] = evaluate_saved_voice(bark, texts[:count], workspace)
+    for name in sets:
+        sentences = {"heldout": read_heldout, "wide": read_wide}[name]()[:count]
+        found = report["sets"][name] = {"sentences": len(sentences)}
+        if "voices" in parts:
+            found["voices"] = evaluate_voices(bark, name, sentences, hear, workspace)
+        if "stages" in parts:
+            found["stages"] = evaluate_teachers(bark, name, sentences, hear, workspace)
     return report
 
 
-def evaluate_set(bark: Bark, name: str, texts: list[str], hear: Hear, workspace: Workspace) -> dict[str, Any]:
-    """Return the figures over one set's texts: those of each voice and none, and those of each teacher's stages."""
-    report: dict[str, Any] = {"sentences": len(texts), "voices": {}, "stages": {}}
+def evaluate_voices(bark: Bark, name: str, texts: list[str], hear: Hear, workspace: Workspace) -> dict[str, Any]:
+    """Return the figures of each voice and of none over one set's texts."""
+    found: dict[str, Any] = {}
     for voice, number in {"no voice": None, **{f"demo_speaker_{i}": i for i in range(len(VOICES))}}.items():
-        found = report["voices"][voice] = evaluate_voice(bark, number, texts, hear, workspace)
-        print(f"{name}, {voice}: {json.dumps({key: value for key, value in found.items() if key != 'misheard'})}", flush=True)
+        found[voice] = evaluate_voice(bark, number, texts, hear, workspace)
+        print(f"{name}, {voice}: {json.dumps({key: value for key, value in found[voice].items() if key != 'misheard'})}", flush=True)
+    return found
+
+
+def evaluate_teachers(bark: Bark, name: str, texts: list[str], hear: Hear, workspace: Workspace) -> dict[str, Any]:
+    """Return the figures of each teacher's stages over one set's texts."""
+    found: dict[str, Any] = {}
     for voice in VOICES:
         recordings = list(read_smoke_recordings(voice)) if workspace.smoke else [speak(text, voice) for text in texts]
         recordings = [each for each in recordings if each.ends[-1] < _LONGEST_S]
-        found = report["stages"][voice] = evaluate_stages(bark, voice, recordings, hear, workspace)
-        print(f"{name}, stages of {voice}: {json.dumps(found)}", flush=True)
-    return report
+        found[voice] = evaluate_stages(bark, voice, recordings, hear, workspace)
+        print(f"{name}, stages of {voice}: {json.dumps(found[voice])}", flush=True)
+    return found
+
+
+def merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Return earlier figures with the new ones in their place."""
+    sets = {name: {**old.get("sets", {}).get(name, {}), **new["sets"].get(name, {})} for name in SETS}
+    return {**{key: value for key, value in old.items() if key in ("peak_memory_mb", "seconds_for_5_s", "saved_voice_kept")}, **new, "sets": sets}
 
 
 def _arguments() -> argparse.Namespace:
     parser = argument_parser("Measure a checkpoint.")
     parser.add_argument("--checkpoint", type=Path, default=None, help="its folder (default: weights/demo, or the smoke run's export)")
+    parser.add_argument("--no-card", action="store_true", help="print the figures and keep them nowhere")
     parser.add_argument("--count", type=int, default=None, help="sentences of each set to speak (default: all; 2 in a smoke run)")
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=SETS, help="the sets of sentences (default: both)")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="figures to take anew, the rest left as they are (default: all)")
     return parser.parse_args()
 
 
@@ -162,8 +187,10 @@ if __name__ == "__main__":
     given = _arguments()
     space = open_workspace(given)
     folder = given.checkpoint or (space.need("export", step="export") if space.smoke else DEMO)
-    figures = run(space, folder, given.count or (2 if space.smoke else None))
     target = space.path("evaluation.json") if space.smoke else ROOT / "evaluation.json"
-    target.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    write_card(folder / "README.md", figures)
+    old = json.loads(target.read_text(encoding="utf-8")) if target.exists() else {}
+    figures = merge(old, run(space, folder, given.count or (2 if space.smoke else None), given.sets, given.parts))
+    if not given.no_card:
+        target.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_card(folder / "README.md", figures)
     print(json.dumps({key: value for key, value in figures.items() if not isinstance(value, dict)}))
