@@ -139,7 +139,8 @@ def run(workspace: Workspace, folder: Path, count: int | None = None, sets: Sequ
         report["saved_voice_kept"] = evaluate_saved_voice(bark, texts[:count], workspace)
     for name in sets:
         sentences = {"heldout": read_heldout, "wide": read_wide}[name]()[:count]
-        found = report["sets"][name] = {"sentences": len(sentences)}
+        found: dict[str, Any] = {"sentences": len(sentences)}
+        report["sets"][name] = found
         if "voices" in parts:
             found["voices"] = evaluate_voices(bark, name, sentences, hear, workspace)
         if "stages" in parts:

@@ -49,7 +49,7 @@ def _say_year(found: re.Match[str]) -> str:
 def words_of(text: str) -> list[str]:
     """Return the words of a text as they are compared: lower case, numbers spelled out, no punctuation."""
     text = text.lower().replace("’", "'").replace("%", " percent ").replace("&", " and ")
-    text = re.sub(r"\$(\d[\d,]*)", r"\1 dollars", text)
+    text = re.sub(r"\$(\d[\d,]*)", r" \1 dollars", text)
     text = re.sub(r"(?<=\d),(?=\d{3})", "", text).replace("-", " ").replace(":", " ")
     text = re.sub(r"(?<![\d.])(1[1-9]|20)(\d\d)(?![\d.])", _say_year, text)
     words: list[str] = []

@@ -22,7 +22,7 @@ from training.vocabulary import Vocabulary
 from training.workspace import DEMO, SEED
 
 _ROUNDS = 2
-_SPELLINGS = 8
+_SPELLINGS = 6
 """Spellings that are tried of each word in a round."""
 
 _ALIKE = (frozenset(("ax", "ih")), frozenset(("aa", "ao")), frozenset(("ax", "ah")))
