@@ -87,7 +87,8 @@ def test_no_held_out_sentence_can_be_made_by_chance_and_none_is_repeated() -> No
 
 
 def test_words_are_compared_fairly() -> None:
-    assert words_of("He can't pay $1,200 for the 7th!") == "he can't pay one thousand two hundred dollars for the seventh".split(" ")
+    paid = ["he", "can't", "pay", "one", "thousand", "two", "hundred", "dollars", "for", "the", "seventh"]
+    assert words_of("He can't pay $1,200 for the 7th!") == paid
     assert words_of("in 1984 & 2006") == words_of("in nineteen eighty four and two thousand six")
     assert words_of("the 21st, the 12th: $5") == words_of("the twenty-first, the twelfth: five dollars")
     assert count_errors(["a", "b", "c"], ["a", "c", "d"]) == 2
