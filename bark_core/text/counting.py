@@ -26,7 +26,7 @@ def load_rules(language: str) -> RbnfEngine:
         from unicode_rbnf import RbnfEngine
     except ImportError as error:
         raise InvalidInput(
-            'Numbers are spelled out by the package unicode-rbnf, which is not installed; pip install unicode-rbnf, or leave normalize out.'
+            'Numbers are spelled out by the package unicode-rbnf, which is not installed; pip install "bark-core[numbers]", or leave normalize out.'
         ) from error
     return RbnfEngine.for_language(language)
 
