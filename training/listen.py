@@ -50,8 +50,8 @@ def words_of(text: str) -> list[str]:
     """Return the words of a text as they are compared: lower case, numbers spelled out, no punctuation."""
     text = text.lower().replace("’", "'").replace("%", " percent ").replace("&", " and ")
     text = re.sub(r"\$(\d[\d,]*)", r" \1 dollars", text)
+    text = re.sub(r"(?<![\d.,])(1[1-9]|20)(\d\d)(?!\d|[.,]\d)", _say_year, text)
     text = re.sub(r"(?<=\d),(?=\d{3})", "", text).replace("-", " ").replace(":", " ")
-    text = re.sub(r"(?<![\d.])(1[1-9]|20)(\d\d)(?![\d.])", _say_year, text)
     words: list[str] = []
     for word in re.findall(r"[a-z0-9']+", text):
         plain = word.strip("'")

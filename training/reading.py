@@ -18,30 +18,30 @@ _TOGETHER = 5
 """Words that one text asks after."""
 
 _LONGEST_S = 14.0
-_BEFORE, _AFTER = "the ", " was"
-"""What a word stands between, so that neither the start of speech nor its end makes it special."""
+FRAMES = (("the ", " was"), ("my ", " fell"), ("no ", " came"))
+"""What a word stands between, so that neither the start of speech nor its end makes it special: two phones before it, three after."""
 
 Readings = dict[str, str]
 """Words, and their phones with one space between."""
 
 
-def ask_model(bark: Bark, words: Sequence[str]) -> Readings:
+def ask_model(bark: Bark, words: Sequence[str], frame: tuple[str, str] = FRAMES[0]) -> Readings:
     """Return how the model reads words in the middle of a short sentence, at its surest; a word that it runs into its neighbours is left out."""
-    return _ask(words, lambda texts: _read_texts(bark, texts), _TOGETHER)
+    return _ask(words, lambda texts: _read_texts(bark, texts), _TOGETHER, frame)
 
 
 def ask_teacher(words: Sequence[str]) -> Readings:
     """Return how flite reads words in the middle of the same sentence."""
-    return _ask(words, lambda texts: [_speak(text) for text in texts], 20)
+    return _ask(words, lambda texts: [_speak(text) for text in texts], 20, FRAMES[0])
 
 
-def _ask(words: Sequence[str], read: Callable[[list[str]], list[list[int]]], together: int) -> Readings:
+def _ask(words: Sequence[str], read: Callable[[list[str]], list[list[int]]], together: int, frame: tuple[str, str]) -> Readings:
     found: Readings = {}
     left = list(words)
     for size in (together, 1):
         groups = [left[i : i + size] for i in range(0, len(left), size)]
         left = []
-        texts = [". ".join(f"{_BEFORE}{word}{_AFTER}" for word in group) + "." for group in groups]
+        texts = [". ".join(word.join(frame) for word in group) + "." for group in groups]
         for group, phones in zip(groups, read(texts), strict=True):
             parts = list(_split(phones))
             if len(parts) != len(group):
@@ -63,7 +63,7 @@ def _split(phones: list[int]) -> Iterator[list[str]]:
 
 
 def _trim(phones: list[str]) -> str:
-    """Take off the sentence around a word: "the" is two phones, "was" three."""
+    """Take off the sentence around a word."""
     return " ".join(phones[2:-3])
 
 

@@ -8,8 +8,10 @@ spelling that might do; one that is no better than the word's own is not taken.
 from __future__ import annotations
 
 import argparse
+import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from bark_core import Bark
@@ -17,10 +19,22 @@ from bark_core.checkpoint.hashes import read_sums, write_sums
 from bark_core.text.wordpiece import READING
 from training.export import write_reading
 from training.graphemes import spell_otherwise
-from training.reading import Readings, ask_model, ask_teacher
+from training.reading import FRAMES, Readings, ask_model, ask_teacher
 from training.vocabulary import Vocabulary
 from training.workspace import DEMO, SEED
 
+Ask = Callable[[Sequence[str]], Readings]
+"""Returns how words are read, those left out that cannot be told from their neighbours."""
+
+GRAMMAR = frozenset(
+    (
+        "that", "with", "from", "were", "been", "being", "they", "them", "their", "your", "this", "these", "those", "which", "whom", "whose", "what", "when",
+        "where", "here", "there", "then", "than", "into", "onto", "over", "under", "above", "below", "between", "across", "through", "along", "against",
+        "beneath", "behind", "beside", "near", "down", "about", "after", "before", "until", "during", "within", "without", "upon", "toward", "because", "while",
+        "although", "though", "unless", "could", "might", "must", "shall", "should", "will", "would", "does", "done", "have", "having", "some", "each", "every",
+        "both", "either", "neither", "other", "another", "such", "same", "very", "also", "only", "just", "more", "most", "much", "many", "less", "least",
+    )
+)  # fmt: skip
 _ROUNDS = 2
 _SPELLINGS = 6
 """Spellings that are tried of each word in a round."""
@@ -40,8 +54,9 @@ def distance(wanted: Sequence[str], read: Sequence[str]) -> float:
     return row[-1]
 
 
-def find_respellings(words: Sequence[str], wanted: Readings, ask: Callable[[Sequence[str]], Readings], rng: random.Random) -> dict[str, str]:
-    """Return spellings that come nearer by half a phone or more, for the words that `ask` reads otherwise than `wanted`."""
+def find_respellings(words: Sequence[str], wanted: Readings, asks: Sequence[Ask], rng: random.Random) -> dict[str, str]:
+    """Return spellings for the words that the first of `asks` reads otherwise than `wanted`, which come nearer by half a phone or more with all of them."""
+    ask, *others = asks
     best: dict[str, tuple[float, str]] = {}
     read = ask(words)
     for word in words:
@@ -63,7 +78,21 @@ def find_respellings(words: Sequence[str], wanted: Readings, ask: Callable[[Sequ
                 if spelling in read:
                     best[word] = min(best[word], (distance(wanted[word].split(), read[spelling].split()), spelling), key=lambda each: each[0])
         print(f"round {turn + 1}: {sum(best[word][0] >= 0.5 for word in wrong)} of them still are", flush=True)
-    return {word: best[word][1] for word in sorted(wrong) if best[word][0] <= first[word] - 0.5}
+    found = {word: best[word][1] for word in sorted(wrong) if best[word][0] <= first[word] - 0.5}
+    for other in others:
+        found = confirm(found, wanted, other)
+        print(f"{len(found)} hold in another sentence", flush=True)
+    return found
+
+
+def confirm(found: Mapping[str, str], wanted: Readings, ask: Ask) -> dict[str, str]:
+    """Return the spellings that are nearer than the word's own with `ask`, too."""
+    read = ask([*found, *found.values()])
+
+    def off(word: str, spelling: str) -> float:
+        return distance(wanted[word].split(), read[spelling].split()) if spelling in read else math.inf
+
+    return {word: spelling for word, spelling in found.items() if off(word, spelling) <= off(word, word) - 0.5}
 
 
 if __name__ == "__main__":
@@ -73,8 +102,10 @@ if __name__ == "__main__":
     parser.add_argument("--to", type=Path, default=None, help="the file to write (default: the checkpoint's reading.json)")
     given = parser.parse_args()
     bark = Bark.load(given.checkpoint, device="cpu", precision="bf16")
-    common = Vocabulary().list_words()[: given.words]
-    found = find_respellings(common, ask_teacher(common), lambda words: ask_model(bark, words), random.Random(SEED))
+    # Words of grammar are said by what stands around them, and known best of all.
+    common = [word for word in Vocabulary().list_words()[: given.words] if len(word) > 3 and word not in GRAMMAR]
+    asks = [partial(ask_model, bark, frame=frame) for frame in FRAMES]
+    found = find_respellings(common, ask_teacher(common), asks, random.Random(SEED))
     write_reading(given.to or given.checkpoint / READING, found)
     if given.to is None:
         write_sums(given.checkpoint, {*read_sums(given.checkpoint), given.checkpoint / READING})

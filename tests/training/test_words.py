@@ -84,6 +84,9 @@ def test_spellings_are_taken_where_they_are_read_better() -> None:
     def read(words: Sequence[str]) -> dict[str, str]:
         return {word: " ".join(sounds[part] for part in re.findall("ay|ai|se|ss|ce|[avscte]", word)) for word in words if set(word) <= set("avsctieys")}
 
-    found = find_respellings(["vase", "cat", "vat"], {"vase": "v ey s", "cat": "k ae t", "vat": "v ae t"}, read, random.Random(0))
+    wanted = {"vase": "v ey s", "cat": "k ae t", "vat": "v ae t"}
+    found = find_respellings(["vase", "cat", "vat"], wanted, [read, read], random.Random(0))
     assert list(found) == ["vase"]
     assert read([found["vase"]])[found["vase"]] == "v ey s"
+    elsewhere = {"vase": "v ey s", found["vase"]: "v ey s"}
+    assert find_respellings(["vase", "cat", "vat"], wanted, [read, lambda words: elsewhere], random.Random(0)) == {}
