@@ -36,7 +36,7 @@ def alone() -> list[bytes]:
 
 
 def send(server: Server, n: int, **more: Any) -> Answer:
-    return server.request("POST", "/predictions", {"input": {"prompt": TEXTS[n], "seed": n, **more}})
+    return server.predict(**{"prompt": TEXTS[n], "seed": n, **more})
 
 
 def check(answer: Answer, n: int, wanted: bytes) -> None:
@@ -57,17 +57,20 @@ def wait_for_status(server: Server, status: str) -> None:
         time.sleep(0.02)
 
 
-def test_many_at_once_one_cancelled_one_refused_one_too_many(server: Server, alone: list[bytes]) -> None:
-    begun = server.request("PUT", "/predictions/endless", {"input": {"prompt": LONG, "seed": 5}}, {"Prefer": "respond-async"})
-    assert begun.status == 202
+def test_many_at_once_one_cancelled_one_too_many(server: Server, alone: list[bytes]) -> None:
+    for n in range(MAX_AT_ONCE):
+        begun = server.request("PUT", f"/predictions/endless-{n}", {"input": {"prompt": LONG, "seed": n}}, {"Prefer": "respond-async"})
+        assert begun.status == 202
+    wait_for_status(server, "BUSY")
+    assert server.request("POST", "/predictions", {"input": {"prompt": "One too many."}}).status == 409, "it is told at once to come again"
+    for n in range(1, MAX_AT_ONCE):
+        assert server.request("POST", f"/predictions/endless-{n}/cancel").status == 200
     with ThreadPoolExecutor(3) as pool:
         waiting = [pool.submit(send, server, n) for n in range(3)]
-        wait_for_status(server, "BUSY")
-        assert send(server, 0).status == 409, "beyond the bound a client is told at once to come again"
-        assert server.request("POST", "/predictions/endless/cancel").status == 200
-        for n, answer in enumerate(waiting):
-            check(answer.result(), n, alone[n])
-    wait_for_status(server, "READY")
+        check(waiting[0].result(), 0, alone[0])
+        assert server.request("POST", "/predictions/endless-0/cancel").status == 200
+        for n in (1, 2):
+            check(waiting[n].result(), n, alone[n])
 
 
 def test_a_bad_request_fails_alone(server: Server, alone: list[bytes]) -> None:
