@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import random
 import tempfile
 import threading
@@ -69,15 +70,17 @@ def main() -> None:
 def measure_all(folder: Path, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Measure each server under each load; yield the rows as they come, and print them."""
     texts = choose_texts()
-    print("       server       load    n  refused  audio s/s     first audio: p50, p95, p99           whole: p50, p95, p99   peak")
+    print("       server       load    n  refused  audio s/s  cpu s/audio s     first audio: p50, p95, p99           whole: p50, p95, p99   peak")
     for name in options.servers:
         with start(name, folder, options.precision, max([*options.clients, 16])) as server:
             speak(server, texts[0], 0)  # what only the first prediction pays for
             for load in (*options.clients, *options.rates):
                 n = max(options.requests, 2 * load) if isinstance(load, int) else options.requests
-                begin = time.perf_counter()
+                begin, cpu_s = time.perf_counter(), read_worker(server)["cpu_s"]
                 waited = run_closed(server, texts, load, n, options.seed) if isinstance(load, int) else run_open(server, texts, load, n, options.seed)
-                row = {"server": name, "load": load, **summarise(waited, time.perf_counter() - begin), "peak_gb": read_worker(server)["peak_gb"]}
+                row: dict[str, Any] = {"server": name, "load": load, **summarise(waited, time.perf_counter() - begin)}
+                worker = read_worker(server)
+                row |= {"cpu_per_audio": round((worker["cpu_s"] - cpu_s) / row["audio_s"], 3), "peak_gb": worker["peak_gb"]}
                 print_row(row)
                 yield row
 
@@ -169,22 +172,26 @@ def print_row(row: dict[str, Any]) -> None:
     load = f"{row['load']} clients" if isinstance(row["load"], int) else f"{row['load']:g} a s"
     first, whole = (", ".join(f"{each:6.2f}" for each in row[name]) for name in ("first_s", "whole_s"))
     print(
-        f"{row['server']:>13}{load:>11}{row['n']:>5}{row['n_refused']:>9}{row['audio_s_per_s']:>11.2f}"
+        f"{row['server']:>13}{load:>11}{row['n']:>5}{row['n_refused']:>9}{row['audio_s_per_s']:>11.2f}{row['cpu_per_audio']:>15.2f}"
         f"{first:>33} s{whole:>33} s{row['peak_gb']:>7.2f} GB",
         flush=True,
     )
 
 
 def read_worker(server: Server) -> dict[str, Any]:
-    """Return memory now and at its peak, descriptors and threads of the process that speaks: the server's child that holds most. Linux only."""
+    """Return what the process that speaks holds and took: the server's child that holds most. Linux only.
+
+    Memory now and at its peak, descriptors, threads, and seconds of processors, of which a machine that others use takes hardly more.
+    """
     children = [pid for path in Path(f"/proc/{server.pid}/task").glob("*/children") for pid in path.read_text(encoding="utf-8").split()]
     found = []
     for pid in children:
         status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines() if ":" in line)
         kb = {name: int(status[name].split()[0]) for name in ("VmRSS", "VmHWM")}
         n_open = sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+        ticks = sum(int(each) for each in Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[11:13])
         found.append({
-            "memory_gb": round(kb["VmRSS"] * 1024 / 1e9, 3), "peak_gb": round(kb["VmHWM"] * 1024 / 1e9, 3),
+            "cpu_s": ticks / os.sysconf("SC_CLK_TCK"), "memory_gb": round(kb["VmRSS"] * 1024 / 1e9, 3), "peak_gb": round(kb["VmHWM"] * 1024 / 1e9, 3),
             "descriptors": n_open, "threads": int(status["Threads"]),
         })  # fmt: skip
     return max(found, key=lambda each: each["peak_gb"])
