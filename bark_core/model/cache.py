@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import torch
 from torch import Tensor
+
+_ALIGNMENT = 64
+"""Bytes: what the processor reads at once."""
 
 
 class KVCache:
@@ -15,7 +21,7 @@ class KVCache:
 
     def __init__(self, n_layer: int, n_rows: int, n_positions: int, width: int, dtype: torch.dtype, device: torch.device | str) -> None:
         shape = (n_layer, n_rows, n_positions, width)
-        self.keys, self.values = torch.zeros((2, *shape), dtype=dtype, device=device).unbind()
+        self.keys, self.values = _make_zeros((2, *shape), dtype, torch.device(device)).unbind()
         self.rows = torch.arange(n_rows, dtype=torch.int64, device=device)
 
     def write_span(self, layer: int, row: int, start: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -37,3 +43,13 @@ class KVCache:
         """Copy the first `n_positions` of row `source` over row `target`."""
         self.keys[:, target, :n_positions] = self.keys[:, source, :n_positions]
         self.values[:, target, :n_positions] = self.values[:, source, :n_positions]
+
+
+def _make_zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return zeros that, on a CPU, take no memory before they are written: torch writes its own at once."""
+    if device.type != "cpu":
+        return torch.zeros(shape, dtype=dtype, device=device)
+    n_bytes = math.prod(shape) * dtype.itemsize
+    pages = torch.from_numpy(np.zeros(n_bytes + _ALIGNMENT, np.uint8))
+    first = -pages.data_ptr() % _ALIGNMENT
+    return pages[first : first + n_bytes].view(dtype).view(shape)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -142,3 +144,15 @@ def test_slots_that_no_row_is_in_hold_no_memory() -> None:
             assert float((engine.cache.keys[:, :, :3] != 0).float().mean()) > 0.9, "rows in their slots are kept"
         written = float((engine.cache.keys[:, :, :n_steps] != 0).float().mean())
         assert written < 0.2 if n_rows > 1 else written > 0.9, "whole pages of a freed slot read as zeros; one row keeps its own"
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="memory is counted on Linux only")
+def test_a_cache_takes_no_memory_before_rows_come(model: CausalGPT) -> None:
+    def count_resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+    before = count_resident()
+    cache = Engine(model, 20_000).cache
+    n_bytes = cache.keys.nbytes + cache.values.nbytes
+    assert count_resident() - before < n_bytes / 10 and n_bytes > 2e8
+    assert cache.keys.data_ptr() % 64 == 0 and cache.keys.is_contiguous() and not cache.values[:, ::1000].any()
