@@ -12,6 +12,7 @@ The last line is one JSON document.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import subprocess
 import sys
@@ -22,7 +23,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from bark_core.config import BarkConfig, GPTConfig
+from bark_core.config import BarkConfig, CodecConfig, GPTConfig
 from bark_core.engine.graphs import round_to_bucket
 from bark_core.engine.runtime import make_model
 from bark_core.model.transformer import CausalGPT
@@ -103,11 +104,17 @@ def predict(config: BarkConfig, machine: Machine, precision: str, rows: int) -> 
     for k in range(n_steps - len(prompts)):
         stages["coarse"].add(*step_cost(config.coarse, 1024, keys_read(min(257 + k, 917)), rows, precision), machine)
     stages["fine"].add(*prefill_cost(config.fine, 1024, 1024, wide), machine, 6 * rows)
-    with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        make_model(config, "codec")(torch.zeros(8, n_steps // 2, dtype=torch.int64))
-    lstm = n_steps // 2 * 2 * 2 * 8 * (16 * config.codec.n_filters) ** 2  # two layers of four gates, which the counter leaves out
-    stages["codec"].add(0, counter.get_total_flops() + lstm, machine, rows)
+    stages["codec"].add(0, count_codec_flops(config.codec, n_steps // 2), machine, rows)
     return stages
+
+
+@functools.cache
+def count_codec_flops(codec: CodecConfig, n_frames: int) -> float:
+    """Return the FLOPs of decoding so many frames."""
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        make_model(BarkConfig(codec=codec), "codec")(torch.zeros(8, n_frames, dtype=torch.int64))
+    lstm = n_frames * 2 * 2 * 8 * (16 * codec.n_filters) ** 2  # two layers of four gates, which the counter leaves out
+    return counter.get_total_flops() + lstm
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bark_core.audio.files import PendingFile
-from bark_core.audio.formats import FORMATS
+from bark_core.audio.formats import find_format
 from bark_core.batch.manifest import Manifest, NoRoom, Spoken
 from bark_core.batch.requests import Request
 from bark_core.batch.speaking import Outcome
@@ -41,7 +41,7 @@ class Keeper:
 
     def find_path(self, request: Request) -> Path:
         """Return the file of a request: its id and its format's suffix."""
-        return self.folder / f"{request.id}{FORMATS[request.format].suffixes[0]}"
+        return self.folder / f"{request.id}{find_format(request.format).suffixes[0]}"
 
     def holds(self, request: Request) -> bool:
         """Tell whether a line was spoken as it is now, and its file is there whole."""

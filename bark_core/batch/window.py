@@ -18,17 +18,17 @@ MAX_BATCH_S = 600.0
 
 
 def gather_batches(requests: Iterable[Request], n_rows: int, window: int = WINDOW) -> Iterator[list[Request]]:
-    """Yield batches of up to ROUNDS times `n_rows` requests of one group each, holding at most `window` requests and a batch.
+    """Yield batches of up to ROUNDS times `n_rows` requests of one group each, but no more than a `window`, which is all that is held besides.
 
     The one that has waited longest is always in the next batch, with those that are nearest to it in length: none waits for ever.
     """
     source = iter(requests)
     held: list[Request] = []
     while True:
-        held.extend(itertools.islice(source, max(window, ROUNDS * n_rows) - len(held)))
+        held.extend(itertools.islice(source, window - len(held)))
         if not held:
             return
-        batch = _choose(held, ROUNDS * n_rows)
+        batch = _choose(held, min(window, ROUNDS * n_rows))
         chosen = {id(request) for request in batch}
         held = [request for request in held if id(request) not in chosen]
         yield batch

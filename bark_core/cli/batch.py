@@ -60,8 +60,9 @@ def speak_lines(options: argparse.Namespace) -> None:
         if options.dry_run:
             show(str(forecast(options.file, options.out, speakers, defaults, options.precision, say)))
             return
+        teller = Teller()
         progress = speak_file(
-            *(options.file, options.out, speakers, defaults, options.batch_size, options.precision, say, Teller()),
+            *(options.file, options.out, speakers, defaults, options.batch_size, options.precision, teller.say, teller),
             room_timeout_s=options.room_timeout,
         )
     say(f"{progress}; report in {options.out}/report.json")
@@ -92,6 +93,12 @@ class Teller:
     def __init__(self) -> None:
         self._on_terminal = sys.stderr.isatty()
         self._next = time.monotonic() + (0.0 if self._on_terminal else SHOWN_EVERY_S)
+
+    def say(self, message: str) -> None:
+        """Print a line of its own."""
+        if self._on_terminal:
+            sys.stderr.write("\r\x1b[K")
+        say(message)
 
     def __call__(self, progress: Progress) -> None:
         """Show how far a run is."""

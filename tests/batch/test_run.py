@@ -31,6 +31,7 @@ LINES = (
     {"id": "c", "text": "Three.", "top_k": 20, "seed": 3},
     {"id": "d", "text": "Four.", "format": "flac"},
 )
+OPUS = {"id": "o", "text": "Four.", "format": "opus"}
 
 
 def test_each_line_is_what_it_would_be_alone(speak: Any, tiny: Path, tmp_path: Path) -> None:
@@ -43,6 +44,13 @@ def test_each_line_is_what_it_would_be_alone(speak: Any, tiny: Path, tmp_path: P
     assert speech["b.wav"] == alone.to_wav()
     assert speech["c.wav"] == bark.generate("Three.", seed=3, top_k=20, **SHORT).to_wav()
     assert speech["d.flac"] == bark.generate("Four.", seed=derive_seed(7, "line d", 0), **SHORT).encode(OutputOptions(format="flac"))
+
+
+def test_other_names_of_formats_are_known(speak: Any, tmp_path: Path) -> None:
+    soundfile = pytest.importorskip("soundfile")
+    assert speak(write_lines(tmp_path / "a.jsonl", OPUS)).n_spoken == 1
+    assert soundfile.info(tmp_path / "out" / "o.ogg").subtype == "OPUS"
+    assert speak(write_lines(tmp_path / "a.jsonl", OPUS)).n_unchanged == 1
 
 
 def test_the_report_says_what_became_of_each(speak: Any, tmp_path: Path) -> None:
@@ -211,6 +219,7 @@ def test_no_line_waits_for_ever_and_long_ones_go_alone() -> None:
     assert batches[0][0].number == 0, "the first line of the file is in the first batch"
     assert all(len(batch) == 1 or sum(request.seconds for request in batch) <= MAX_BATCH_S for batch in batches)
     assert sum(len(batch) for batch in batches) == len(lengths)
+    assert {len(batch) for batch in gather_batches((make_request(n, 0.1) for n in range(60)), 10**9, window=20)} == {20}
 
 
 def test_a_text_that_the_model_does_not_begin_to_speak_fails_alone(speak: Any, speaker: LocalSpeaker, tmp_path: Path) -> None:
