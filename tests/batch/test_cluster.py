@@ -100,7 +100,7 @@ def test_the_run_is_killed_and_started_again(
     process.wait()
     done = read_speech(folder)
     assert done.items() <= whole.items() and len(done) < N_LINES, "whatever has its name is whole"
-    finish(start(root, source, folder, tiny, *RAY, nodes.address))
+    finish(start(root, source, folder, tiny, *RAY, "auto", env={**os.environ, "RAY_ADDRESS": nodes.address}))
     report = read_report(folder)
     assert read_speech(folder) == whole
     assert (report["n_unchanged"], report["n_spoken"]) == (len(done), N_LINES - len(done))

@@ -222,15 +222,10 @@ def test_no_line_waits_for_ever_and_long_ones_go_alone() -> None:
     assert {len(batch) for batch in gather_batches((make_request(n, 0.1) for n in range(60)), 10**9, window=20)} == {20}
 
 
-def test_a_text_that_the_model_does_not_begin_to_speak_fails_alone(speak: Any, speaker: LocalSpeaker, tmp_path: Path) -> None:
-    """A line that gives no token at all fails only once it is drawn, and with it the call that it is part of."""
+def test_a_line_that_fails_when_all_is_drawn_fails_alone(speak: Any, speaker: LocalSpeaker, tmp_path: Path) -> None:
     source = write_lines(tmp_path / "a.jsonl", *({"id": str(n), "text": f"Line {n}."} for n in range(6)))
     speak(source)
     good = read_speech(tmp_path / "out")
-
-    class Failing(LocalSpeaker):
-        """The same model, which does not speak one text."""
-
     bark = speaker._bark
     assert bark is not None
     real: Callable[..., Any] = bark.generate_batch
@@ -252,6 +247,14 @@ def test_a_text_that_the_model_does_not_begin_to_speak_fails_alone(speak: Any, s
     assert read_speech(tmp_path / "again") == {name: data for name, data in good.items() if name != "3.wav"}
     assert read_report(tmp_path / "again")["failed"][0]["error"] == "RuntimeError: the last of it was no sound"
     assert asked[0] == 6 and sum(asked) < 18
+
+
+def test_lines_that_end_before_they_begin_fail_with_the_reason(speak: Any, tmp_path: Path) -> None:
+    """Two of one batch, of which generate_batch could tell only that it failed."""
+    ending = [{"id": id, "text": f"Line {id}.", "min_eos_p": 1e-12} for id in "xy"]
+    assert (progress := speak(write_lines(tmp_path / "a.jsonl", LINES[0], *ending))).n_failed == 2 and progress.n_spoken == 1
+    for each in read_report(tmp_path / "out")["failed"]:
+        assert f"The model ended the speech of 'Line {each['id']}.' before it began" in each["error"]
 
 
 def test_progress_is_told_and_an_interrupt_keeps_what_is_done(speak: Any, tmp_path: Path) -> None:
