@@ -99,14 +99,15 @@ class RaySpeakers:
         if worker_cpus is not None and worker_cpus < 1:
             raise InvalidInput(f"worker_cpus was {worker_cpus}; a worker takes a whole number of CPUs from 1 up.")
         self._ray, self._is_own = _connect(address)
-        self._address, self._say, self._timeout_s = address, on_message, timeout_s
+        self._address = self._ray.get_runtime_context().gcs_address
+        self._say, self._timeout_s = on_message, timeout_s
         self._arguments = (model, device, precision, n_rows)
         self._facts: Facts | None = None
         self._places: list[Place] = []
         self._again: deque[Sequence[Request]] = deque()
         self._deaths: Counter[str] = Counter()
         try:
-            self._needs, self.n_workers = plan_workers([node for node in self._ray.nodes() if node["Alive"]], worker_cpus, address)
+            self._needs, self.n_workers = plan_workers([node for node in self._ray.nodes() if node["Alive"]], worker_cpus, self._address)
             self._remote = self._ray.remote(max_restarts=-1, max_task_retries=MAX_RETRIES, **_as_options(self._needs))(Worker)
             self._places = [self._start() for _ in range(self.n_workers)]
             self._await_first()
@@ -192,10 +193,19 @@ class RaySpeakers:
         return answer
 
     def _count_death(self, place: Place, reason: str) -> None:
-        """Take note of a worker that died while it was starting. Raises: BarkError where it does so again and again."""
+        """Take note of a worker that died while it was starting, and leave it out where it does so again."""
         place.n_deaths += 1
         if place.n_deaths == MAX_DEATHS:
-            raise BarkError(f"A worker died while it loaded the model, {MAX_DEATHS * (MAX_RETRIES + 1)} times over: {reason} Is there memory for it?")
+            self._leave_out(place, f"A worker died while it loaded the model, {MAX_DEATHS * (MAX_RETRIES + 1)} times over: {reason} Is there memory for it?")
+
+    def _leave_out(self, place: Place, reason: str) -> None:
+        """Do without a worker. Raises: BarkError where it was the last."""
+        self._places.remove(place)
+        if not self._places:
+            raise BarkError(reason)
+        self._say(f"{reason} It is left out.")
+        with suppress(self._ray.exceptions.RayError):
+            self._ray.kill(place.actor)
 
     def _replace_lost(self) -> None:
         """Put new workers, wherever there will be room, in the place of those whose nodes are gone; what these had goes to others."""
@@ -216,17 +226,20 @@ class RaySpeakers:
         return place
 
     def _greet(self, place: Place, answer: tuple[Facts | None, str | None, str, int]) -> None:
-        """Take a worker in that says that it can speak. Raises: BarkError where it cannot, or has another model than the others."""
+        """Take a worker in that says that it can speak; leave it out where it cannot, or has another model than the others."""
         facts, problem, place.node, pid = answer
         if facts is None:
-            raise BarkError(f"The worker {pid} on the node {place.node[:8]} cannot load the model: {problem}")
-        if self._facts is None:
-            self._facts = facts
-        if facts.version != __version__ or facts.digest != self._facts.digest:
-            raise BarkError(
+            self._leave_out(place, f"The worker {pid} on the node {place.node[:8]} cannot load the model: {problem}")
+            return
+        wanted = self._facts or facts
+        if (facts.version, facts.digest) != (__version__, wanted.digest):
+            self._leave_out(
+                place,
                 f"The node {place.node[:8]} has bark-core {facts.version} and the model {facts.name} {facts.digest}, where {__version__} and "
-                f"{self._facts.digest} are spoken here; give all nodes the same."
+                f"{wanted.digest} are spoken here; give all nodes the same.",
             )
+            return
+        self._facts = wanted
 
     def _await_first(self) -> None:
         """Wait for the first worker. Raises: InvalidInput where none comes."""
