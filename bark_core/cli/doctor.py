@@ -45,6 +45,7 @@ def render(found: dict[str, Any]) -> str:
         ("GPUs", "; ".join(machine["gpus"]) or "none"),
         ("kernel", f"compiled for {kernel['instructions']}{_describe_checks(found)}" if kernel["instructions"] else f"not to be had: {kernel['unavailable']}"),
         *((f"{'precisions' if n == 0 else ''}", f"{each['asked']:5} {_describe_precision(each)}") for n, each in enumerate(found["precisions"])),
+        ("drafts", _describe_drafts(found["drafts"])),
         *((f"{'checkpoints' if n == 0 else ''}", f"{each['name']:5} {_describe_held(each)}") for n, each in enumerate(found["checkpoints"])),
         *((f"{'caches' if n == 0 else ''}", f"{name:7} {_describe_cache(cache)}") for n, (name, cache) in enumerate(found["caches"].items())),
         *((f"{'settings' if n == 0 else ''}", f"{name}={value}") for n, (name, value) in enumerate(found["settings"].items())),
@@ -79,6 +80,13 @@ def _describe_precision(precision: dict[str, Any]) -> str:
     for part, how in precision["parts"].items():
         ways.setdefault(f"{how['precision']} on {how['device']} by {names[how['code']]}", []).append(part)
     return "; ".join(f"{', '.join(parts)} in {way}" for way, parts in ways.items())
+
+
+def _describe_drafts(drafts: dict[str, Any] | None) -> str:
+    if drafts is None:
+        return "none: fp32 drafts its tokens in 8 bits where the compiled kernel runs them"
+    found = f"where {drafts['share_right']:.0%} of 8-bit drafts are right, fp32 decodes"
+    return f"{found} {drafts['gain']} × as fast by them, {drafts['n_tokens']} tokens a round" if drafts["n_tokens"] > 1 else f"{found} no faster by them"
 
 
 def _describe_held(held: dict[str, Any]) -> str:

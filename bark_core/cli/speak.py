@@ -41,6 +41,10 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--voice", metavar="VOICE", help="a preset's name (see `voices`), an .npz voice or a WAV of ours")
     parser.add_argument("--seed", type=int, metavar="N", help="0 to 4294967295: the same seed gives the same speech (default: a random one)")
     add_placement(parser)
+    parser.add_argument(
+        "--no-speculate", action="store_true",
+        help="do not draft fp32's tokens in 8 bits, which makes the same ones faster and takes a quarter more memory for weights",
+    )  # fmt: skip
     parser.add_argument("--save-voice", metavar="FILE", help="also keep the speech as an .npz voice for further speech")
     add_sampling(parser.add_argument_group("how it is drawn"))
     add_script(parser.add_argument_group("long texts and dialogue"))
@@ -115,7 +119,7 @@ def speak(options: argparse.Namespace) -> None:
     from bark_core.speech.stream import SpeechStream
 
     asked = read_asked(options)
-    bark = Bark.load(options.model, device=options.device, precision=options.precision, on_message=say)
+    bark = Bark.load(options.model, device=options.device, precision=options.precision, on_message=say, speculate=not options.no_speculate)
     with show_progress() as progress:
         begin = bark.stream if options.stream else bark.generate
         begun = begin(text, on_progress=progress, **asked)

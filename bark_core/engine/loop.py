@@ -131,6 +131,10 @@ class Engine:
         """
         yield self.choose(rows, options, min_end_prob)
 
+    def run_mixed(self, rows: Sequence[Row]) -> Generator[Sequence[Drawn | None]]:
+        """As `run`, where each row draws as its own `drawing` says."""
+        yield self.choose(rows, None, None)
+
     def choose(self, rows: Sequence[Row], options: SamplingOptions | None, min_end_prob: float | None) -> list[Drawn]:
         """Feed rows and draw for each: what one step drew. `options` None: each row draws as its own `drawing` says."""
         first, count = rows[0].head()
@@ -234,7 +238,7 @@ class Batch:
         kind = self._rows[0].drawing
         if all(row.drawing == kind for row in self._rows):
             return self.engine.run(self._rows, *kind)
-        return (self.engine.choose(self._rows, None, None) for _ in range(1))
+        return self.engine.run_mixed(self._rows)
 
 
 def decode(engine: Engine, waiting: Iterable[Row], options: SamplingOptions, min_end_prob: float | None = None) -> Generator[list[Row]]:

@@ -1,12 +1,19 @@
-"""Memory that was used and is needed no more goes back to the system. Linux only; elsewhere nothing happens."""
+"""How much memory there is, and that what was used and is needed no more goes back to the system. Linux only; elsewhere nothing happens."""
 
 from __future__ import annotations
 
 import ctypes
 import mmap
 import sys
+from pathlib import Path
 
 from torch import Tensor
+
+_CGROUPS = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),
+)
+"""What a container may have, what it has, and what of that is files which can go: the names of version 2 and 1."""
 
 _MADV_DONTNEED = 4
 """Advice to forget pages that no file stands behind, now. What they hold is lost: they read as zeros."""
@@ -45,3 +52,28 @@ def trim_heap() -> None:
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's alone
         if trim is not None:
             trim(ctypes.c_size_t(0))
+
+
+def available_bytes(root: Path = Path("/")) -> int | None:
+    """Return the bytes of memory that may still be taken without another's: the machine's, or what a container is left. None where none can tell.
+
+    `root`: where the system's files are.
+    """
+    found = list[int]()
+    for line in _read(root / "proc/meminfo").splitlines():
+        if line.startswith("MemAvailable:"):
+            found.append(1024 * int(line.split()[1]))
+    folder = root / "sys/fs/cgroup"
+    for limit, used, files in _CGROUPS:
+        most, taken = _read(folder / limit).strip(), _read(folder / used).strip()
+        if most.isdigit() and taken.isdigit():  # "max" is no limit
+            counts = dict(line.split() for line in _read((folder / used).with_name("memory.stat")).splitlines())
+            found.append(max(0, int(most) - int(taken) + int(counts.get(files, 0))))
+    return min(found, default=None)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""

@@ -31,6 +31,9 @@ from bark_core.types import SamplingOptions
 FLAGS = ["-O3", "-std=c++20", "-pthread", "-fopenmp-simd", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"]
 
 KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}
+DRAFT_KIND = 3
+"""8-bit weights, and keys and values in fp32."""
+
 HEAD_WIDTHS = (32, 64)
 MAX_INPUTS = 8192
 """More inputs than this could overflow the int32 sums of 8-bit weights."""
@@ -103,11 +106,14 @@ def has_vectors(library: ctypes.CDLL) -> bool:
     return describe_level(library) != "no vector extension"
 
 
-class _NativeModel:
+class NativeModel:
     """A model's description for the kernel, the tensors whose addresses it holds, and the thread pool that it runs on."""
 
-    def __init__(self, model: CausalGPT | FineGPT, keys: Tensor, values: Tensor, library: ctypes.CDLL) -> None:
-        """`keys` and `values` (L, B, T, C): the cache. Raises: NativeUnavailable for a model that the kernel was not written for."""
+    def __init__(self, model: CausalGPT | FineGPT, keys: Tensor, values: Tensor, library: ctypes.CDLL, beside: NativeModel | None = None) -> None:
+        """`keys` and `values` (L, B, T, C): the cache. `beside`: a model whose threads this one takes, too, at other times.
+
+        Raises: NativeUnavailable for a model that the kernel was not written for.
+        """
         config, weight = model.config, model.wpe.weight
         if weight.device.type != "cpu" or weight.dtype not in KINDS:
             raise NativeUnavailable(f"the kernel runs on CPUs in fp32, bf16 and int8, not on {weight.device} in {weight.dtype}")
@@ -120,12 +126,17 @@ class _NativeModel:
         try:
             layers = (_Layer * config.n_layer)(*(self._layer(block) for block in cast("list[Block]", list(model.h))))
             self._kept.append(layers)
+            kind = DRAFT_KIND if (self._weight_dtype, self._dtype) == (torch.int8, torch.float32) else KINDS[self._weight_dtype]
             self.model = ctypes.byref(_Model(
-                KINDS[self._weight_dtype], config.n_layer, config.n_head, config.n_embd, self._keep(model.ln_f.weight), self._keep(model.ln_f.bias),
+                kind, config.n_layer, config.n_head, config.n_embd, self._keep(model.ln_f.weight), self._keep(model.ln_f.bias),
                 layers, self._cache(keys, keys), self._cache(values, keys), keys.stride(0), keys.stride(1),
             ))  # fmt: skip
         except GenerationError as error:
             raise NativeUnavailable(str(error).rstrip(".")) from error
+        if beside is not None:
+            self._kept.append(beside)
+            self.pool = beside.pool
+            return
         self.pool = ctypes.c_void_p(library.pool_make(torch.get_num_threads()))
         weakref.finalize(self, _free_pool, library, self.pool, os.getpid())
 
@@ -147,29 +158,36 @@ class _NativeModel:
         done = self._library.run_window(self.pool, self.model, int8_acts, n, start, row, causal, first, address, ctypes.c_void_p(hidden.data_ptr()))
         return hidden if done else None
 
-    def decode_step(self, x: Tensor, positions: list[int]) -> Tensor:
-        """Feed (B, C), positions added, at `positions` of rows 0 … B − 1; return the normed hidden states (B, C) float32."""
-        n = len(positions)
-        if n > self.n_rows or not 0 <= min(positions) <= max(positions) < self.n_positions:
+    def decode_step(self, x: Tensor, positions: list[int], slots: Sequence[int] | None = None) -> Tensor:
+        """Feed (B, C), positions added, at `positions` of the cache's `slots` (None: 0 … B − 1); return the normed hidden states (B, C) float32.
+
+        Slots may be named several times, with a position for each: what is fed to one attends to what is fed before it, now or earlier.
+        """
+        n, slots = len(positions), range(len(positions)) if slots is None else slots
+        has_places = 0 <= min(slots) <= max(slots) < self.n_rows and 0 <= min(positions) <= max(positions) < self.n_positions
+        if not has_places or len({*zip(slots, positions, strict=True)}) != n:
             raise GenerationError(
-                f"The kernel was asked for positions {positions} of {n} rows; its cache has {self.n_positions} positions in {self.n_rows} rows."
+                f"The kernel was asked for positions {positions} of rows {[*slots]}; its cache has {self.n_positions} positions in {self.n_rows} rows."
             )
         x = x.float().contiguous()
         address, hidden = _address(x, torch.float32, n, self.width), torch.empty_like(x)
-        self._library.decode_step(self.pool, self.model, n, address, (ctypes.c_int64 * n)(*positions), ctypes.c_void_p(hidden.data_ptr()))
+        places = (ctypes.c_int32 * n)(*slots), (ctypes.c_int64 * n)(*positions)
+        self._library.decode_step(self.pool, self.model, n, address, *places, ctypes.c_void_p(hidden.data_ptr()))
         return hidden
 
-    def describe_rows(self, weight: Tensor) -> tuple[Any, int]:
-        """Return what `multiply_rows` takes for rows of weights (N, C)."""
+    def describe_rows(self, weight: Tensor, scale: Tensor | None = None) -> tuple[Any, int, int]:
+        """Return what `multiply_rows` takes for rows of weights (N, C), in the model's type, or in 8 bits with a scale (N,) each."""
         self._kept.append(weight)
-        return ctypes.byref(_Linear(_address(weight, self._dtype, len(weight), self.width), None, None)), len(weight)
+        dtype = self._dtype if scale is None else torch.int8
+        linear = _Linear(_address(weight, dtype, len(weight), self.width), self._keep(scale, len(weight)), None)
+        return ctypes.byref(linear), len(weight), KINDS[dtype]
 
-    def multiply_rows(self, rows: tuple[Any, int], x: Tensor) -> Tensor:
+    def multiply_rows(self, rows: tuple[Any, int, int], x: Tensor) -> Tensor:
         """Return x (B, C) times described rows of weights, in the weights' precision: (B, N) float32."""
-        (linear, count), x = rows, x.float().contiguous()
+        (linear, count, kind), x = rows, x.float().contiguous()
         n = x.shape[0]
         address, out = _address(x, torch.float32, n, self.width), x.new_empty((n, count))
-        self._library.multiply_rows(self.pool, KINDS[self._dtype], linear, n, self.width, count, address, ctypes.c_void_p(out.data_ptr()))
+        self._library.multiply_rows(self.pool, kind, linear, n, self.width, count, address, ctypes.c_void_p(out.data_ptr()))
         return out
 
     def _layer(self, block: Block) -> _Layer:
@@ -190,10 +208,9 @@ class _NativeModel:
 
     def _cache(self, tensor: Tensor, keys: Tensor) -> ctypes.c_void_p:
         """Return the address of keys or values, whose layers lie as far apart as those of `keys`, or are all one."""
-        dtype = torch.float32 if self._weight_dtype is torch.float32 else torch.bfloat16
         if tensor.shape != keys.shape or tensor.stride() != keys.stride():
-            raise _refusal(tensor, dtype, keys.shape)
-        return _address(tensor[0], dtype, self.n_rows, self.n_positions, self.width)
+            raise _refusal(tensor, self._dtype, keys.shape)
+        return _address(tensor[0], self._dtype, self.n_rows, self.n_positions, self.width)
 
 
 class NativeEngine(Engine):
@@ -203,7 +220,7 @@ class NativeEngine(Engine):
         """As `Engine`. Raises: NativeUnavailable for a model that the kernel was not written for."""
         super().__init__(model, n_rows, n_positions)
         self._n_threads = torch.get_num_threads()
-        self._native = _NativeModel(model, self.cache.keys, self.cache.values, library)
+        self._native = NativeModel(model, self.cache.keys, self.cache.values, library)
         self._heads: dict[tuple[int, int], Any] = {}
 
     def prefill(self, x: Tensor, slot: int, start: int) -> Tensor:
@@ -212,9 +229,17 @@ class NativeEngine(Engine):
         return run_with_threads(self._n_threads, super().prefill, x, slot, start) if hidden is None else hidden
 
     def step(self, tokens: list[int], positions: list[int]) -> Tensor:
+        return self._native.decode_step(self.place(tokens, positions), positions)
+
+    def step_many(self, tokens: list[int], positions: list[int], slots: list[int]) -> Tensor:
+        """Feed tokens at positions of slots, any number to each; return hidden states (B, C), bit for bit those of single steps."""
+        return self._native.decode_step(self.place(tokens, positions), positions, slots)
+
+    def place(self, tokens: list[int], positions: list[int]) -> Tensor:
+        """Return what is fed for tokens at positions: (B, C)."""
         # A row of numbers becomes a tensor faster by way of numpy.
         ids, where = torch.from_numpy(np.array(tokens, dtype=np.int64)), torch.from_numpy(np.array(positions, dtype=np.int64))
-        return self._native.decode_step(self.model.embed(ids) + torch.embedding(self.model.wpe.weight, where), positions)
+        return self.model.embed(ids) + torch.embedding(self.model.wpe.weight, where)
 
     def head(self, hidden: Tensor, first: int, count: int) -> Tensor:
         if (first, count) not in self._heads:
@@ -235,7 +260,7 @@ class NativeWindows:
         config, dtype = model.config, model.wpe.weight.dtype
         self._cache = KVCache(1, 1, config.block_size, config.n_embd, dtype, "cpu")  # one layer's, for each in turn
         keys, values = (each.expand(config.n_layer, -1, -1, -1) for each in (self._cache.keys, self._cache.values))
-        self._native = _NativeModel(model, keys, values, library)
+        self._native = NativeModel(model, keys, values, library)
         self.int8_acts, self._lock = int8_acts, threading.Lock()
         if self._native.run_window(torch.zeros((1, config.n_embd), dtype=torch.float32, device="cpu"), 0, 0, 0, False, int8_acts) is None:
             raise NativeUnavailable(

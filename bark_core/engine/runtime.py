@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from bark_core.config import PARTS, STAGES, BarkConfig
 from bark_core.engine.compile import NativeUnavailable
+from bark_core.engine.drafting import Speculation
 from bark_core.engine.finite import check_weights
 from bark_core.engine.graphs import GraphEngine
 from bark_core.engine.lend import Engines
@@ -60,11 +61,13 @@ class Runtime:
         placement: Mapping[str, Placement],
         plain: bool = False,
         offload: bool = False,
+        speculate: bool = True,
     ) -> None:
         """Build every part from `load_state(part)`, one at a time, so that no two are ever held twice.
 
         `plain`: torch's own operations only, which every faster path is checked against. `offload`: parts wait in the
         host's memory and are on their device only while they run; graphs, which hold addresses, are done without.
+        `speculate`: causal stages in fp32 on a CPU may draft in 8 bits (drafting.py), which changes no token.
         Raises: CheckpointError, naming the tensor, for weights that are not numbers, as far as loading reads them;
         GenerationError in a fork of a process that has computed.
         """
@@ -79,6 +82,7 @@ class Runtime:
         captured = [] if plain or offload else [stage for stage in self._stages_on("cuda") if stage in CAUSAL]
         with probing({(placement[stage].device, placement[stage].precision) for stage in captured}) as finish_probes:
             self._load(load_state, offload)
+            self._speculation = self._plan_speculation(speculate)
             if captured:
                 self._capture_steps(captured, finish_probes)
 
@@ -117,6 +121,13 @@ class Runtime:
             slow = [f"{name} takes {speeds.seconds[name] / speeds.seconds['fp32']:.1f} times as long" for name in sorted(asked) if speeds.is_slow(name)]
             if slow:
                 _warn(f"{' and '.join(slow)} as fp32 on this machine, by {speeds.code}; use fp32, or fast, which chooses by a measurement.")
+
+    def _plan_speculation(self, is_asked: bool) -> dict[str, Speculation]:
+        """Return how the stages draft for which there is something to be gained by it."""
+        if self._library is None:
+            return {}
+        stages = [stage for stage in self._stages_on("cpu") if stage in CAUSAL and self.placement[stage].precision == "fp32"]
+        return {stage: Speculation(self.causal(stage), self._library, is_asked) for stage in stages}
 
     def _capture_steps(self, stages: list[str], finish_probes: Callable[[], None]) -> None:
         """Capture all steps of stages on a GPU; where that cannot be, warn once, and leave them to be launched one by one."""
@@ -218,6 +229,8 @@ class Runtime:
     def _make_engine(self, stage: str, n_rows: int) -> Engine:
         model, code = self.causal(stage), self._choose_code(stage)
         with loading():
+            if stage in self._speculation:
+                return self._speculation[stage].make_engine(n_rows)
             if code == "kernel" and self._library is not None:
                 return NativeEngine(model, n_rows, self._library)
             return GraphEngine(model, n_rows) if stage in self._stages_on("cuda") and not self._plain else Engine(model, n_rows)
@@ -226,6 +239,10 @@ class Runtime:
         """Return by part whose code runs it, as decided at load: "kernel" (compiled), "graphs" (captured, on a GPU) or "torch"."""
         fine = "kernel" if isinstance(self.fine.run_blocks, NativeWindows) else "torch"
         return {**{stage: self._choose_code(stage) for stage in CAUSAL}, "fine": fine, "codec": "torch"}
+
+    def describe_drafts(self) -> dict[str, str]:
+        """Return by causal stage in fp32 on a CPU whether it drafts in 8 bits, how far and what that gains, as far as it has run."""
+        return {stage: speculation.describe() for stage, speculation in self._speculation.items()}
 
 
 def _warn_slow(reason: str, what: str = "Decoding goes step by step", times: str = "several times") -> None:

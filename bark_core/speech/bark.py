@@ -66,11 +66,13 @@ class Bark:
         precision: str | Mapping[str, str] = "auto",
         on_message: Callable[[str], None] | None = None,
         offload: bool = False,
+        speculate: bool = True,
     ) -> Bark:
         """Load "large", "small", "demo" or a checkpoint's folder; the first two are fetched where they are not yet there.
 
         `device` and `precision` are strings, or dicts by part (semantic, coarse, fine, codec). "fp32" on a CPU is the
         exact setting, "fast" the fastest here that loses no words. `on_message` hears of what takes long. `offload`: only the running stage is in the GPU's memory.
+        `speculate`: in fp32 on a CPU tokens may be drafted by 8-bit weights where that is faster, which changes none and takes a quarter more memory for weights.
         Raises: CheckpointError where it cannot be fetched or read, InvalidInput for a device or precision not to be had.
         """
         placement = plan_placement(device, precision)
@@ -86,7 +88,7 @@ class Bark:
             )
         config = checkpoint.config
         encoder = TextEncoder.load(checkpoint.load_tokenizer_file(), config.max_text_tokens)
-        runtime = Runtime(config, checkpoint.load_state, placement, offload=offload)
+        runtime = Runtime(config, checkpoint.load_state, placement, offload=offload, speculate=speculate)
         return cls(config, runtime, encoder, checkpoint.name, checkpoint.digest, checkpoint.voices, checkpoint.load_voice_arrays)
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:

@@ -19,11 +19,12 @@ from bark_core import __version__
 from bark_core.checkpoint.check import Held, list_held
 from bark_core.checkpoint.fetch import hub_folder
 from bark_core.engine.placement import plan_placement
-from bark_core.engine.survey import Kernel, Machine, Precision, survey_kernel, survey_machine, survey_precisions
+from bark_core.engine.survey import DraftSpeed, Kernel, Machine, Precision, survey_drafts, survey_kernel, survey_machine, survey_precisions
 from bark_core.errors import BarkError, InvalidInput
+from bark_core.speech.service import read_switch
 
 PACKAGES = ("torch", "numpy", "safetensors", "tokenizers", "huggingface_hub", "encodec", "cog")
-SETTINGS = ("BARK_MODEL", "BARK_PRECISION", "BARK_KERNEL_LEVEL", "BARK_WEIGHTS", "HF_HOME", "HF_ENDPOINT", "HF_HUB_OFFLINE", "XDG_CACHE_HOME")
+SETTINGS = ("BARK_MODEL", "BARK_PRECISION", "BARK_SPECULATE", "BARK_KERNEL_LEVEL", "BARK_WEIGHTS", "HF_HOME", "HF_ENDPOINT", "HF_HUB_OFFLINE", "XDG_CACHE_HOME")
 """Variables that decide what is loaded, and from where."""
 
 OLDEST_TORCH = (2, 8)
@@ -48,6 +49,7 @@ class Diagnosis:
     memory_gb: float
     kernel: Kernel
     precisions: list[Precision]
+    drafts: DraftSpeed | None
     checkpoints: list[Held]
     caches: dict[str, Cache]
     settings: dict[str, str]
@@ -65,7 +67,7 @@ def diagnose(on_message: Callable[[str], None]) -> Diagnosis:
     kernel = survey_kernel()
     settings = {name: value for name in SETTINGS if (value := os.environ.get(name))}
     caches = {"kernels": _look_at(kernel.cache), "hub": _look_at(hub_folder())}
-    found = Diagnosis(find_versions(), survey_machine(), _memory_gb(), kernel, survey_precisions(), [], caches, settings)
+    found = Diagnosis(find_versions(), survey_machine(), _memory_gb(), kernel, survey_precisions(), survey_drafts(), [], caches, settings)
     try:
         found.checkpoints = list_held()
     except BarkError as error:
@@ -102,6 +104,10 @@ def _find_problems(found: Diagnosis) -> list[str]:
         plan_placement("auto", found.settings.get("BARK_PRECISION", "auto"))
     except InvalidInput as error:
         problems.append(f"BARK_PRECISION cannot be used: {error}")
+    try:
+        read_switch("BARK_SPECULATE")
+    except InvalidInput as error:
+        problems.append(str(error))
     problems += [f"The cache in {cache.path} cannot be written. Make it writable, or name another." for cache in found.caches.values() if not cache.is_writable]
     return problems
 

@@ -45,6 +45,14 @@ MAX_UTTERANCES_SHOWN = 100
 SAMPLING = ("text_temp", "waveform_temp", "fine_temp", "min_eos_p")
 
 
+def read_switch(name: str) -> bool:
+    """Return what an environment variable of 0 or 1 says; true where it is not set. Raises: InvalidInput for anything else."""
+    value = os.environ.get(name) or "1"
+    if value not in ("0", "1"):
+        raise InvalidInput(f"{name} is {value!r}; it must be 0 (off) or 1 (on, as without it).")
+    return value == "1"
+
+
 class Service:
     """A loaded model that makes predictions, one after the other."""
 
@@ -56,8 +64,12 @@ class Service:
 
     @classmethod
     def load(cls) -> Self:
-        """Load the checkpoint that BARK_MODEL names (large where it is not set) in BARK_PRECISION, and run each stage once, briefly."""
-        bark = Bark.load(os.environ.get("BARK_MODEL") or "large", precision=os.environ.get("BARK_PRECISION") or "auto", on_message=print)
+        """Load the checkpoint that BARK_MODEL names (large where it is not set) in BARK_PRECISION, and run each stage once, briefly.
+
+        BARK_SPECULATE=0: without drafts. Raises: InvalidInput for a value that it cannot have.
+        """
+        precision, speculate = os.environ.get("BARK_PRECISION") or "auto", read_switch("BARK_SPECULATE")
+        bark = Bark.load(os.environ.get("BARK_MODEL") or "large", precision=precision, on_message=print, speculate=speculate)
         # All of them, and before the warm-up: a gateway reads them in the server's setup logs, which may miss the last lines.
         print(f"Loaded {bark.name}; its voices: {', '.join(bark.voices) or 'none'}.")
         warm_up(bark)

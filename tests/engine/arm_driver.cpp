@@ -69,7 +69,9 @@ int main(int, char **argv) {
     write(out, hidden);
     for (int step = 0; step < steps; step++) {
         const std::vector<int64_t> where(rows, T + step);
-        decode_step(pool, &model, rows, embedded + size_t(step) * rows * C, where.data(), stepped.data());
+        std::vector<int32_t> slots(rows);
+        std::iota(slots.begin(), slots.end(), 0);
+        decode_step(pool, &model, rows, embedded + size_t(step) * rows * C, slots.data(), where.data(), stepped.data());
         write(out, stepped);
     }
     multiply_rows(pool, head_kind, &head, rows, C, count, stepped.data(), logits.data());

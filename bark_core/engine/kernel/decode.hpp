@@ -1,29 +1,41 @@
 // One decoding step of a causal GPT: every layer for a handful of rows, one token each.
 //
+// A row's keys and values lie in a slot of the cache. Rows may share one, at positions of their own: all of a layer's keys and
+// values are stored before any is read, and a row reads those up to its position; so several tokens of one sequence may go
+// through a step together, each as if those before it had been there already.
+//
 // A step reads every weight once and is bound by memory bandwidth. Every loop that reads memory prefetches what is read after
 // it, so that reading goes on while the threads wait at a barrier. Attention is computed in blocks of so many positions,
 // whatever the number of rows and threads, and merged in order: so the result depends on neither, and the blocks balance the threads.
 
 #pragma once
 
+#include <numeric>
+
 #include "attention.hpp"
 #include "skinny_gemm.hpp"
 #include "thread_pool.hpp"
 
-struct Block { int row, index, count; };
+struct Block { int row, slot, index, count; };
 
 // The rows' state during a step, shared by all threads: each writes its own columns; barriers come before reading others'.
 struct StepState {
     AlignedVector<float> x, qkv, linear_out, mlp_hidden, partials;
     std::vector<Block> blocks;  // by rows
     std::vector<int> firsts;    // each row's first block, and the end
-    StepState(const float *from, int n_rows, int C, int H, const int64_t *positions)
+    std::vector<int> order;     // blocks as they are computed: what rows of one slot read in common, one after the other
+    StepState(const float *from, int n_rows, int C, int H, const int32_t *slots, const int64_t *positions)
         : x(from, from + size_t(n_rows) * C), qkv(size_t(n_rows) * 3 * C), linear_out(size_t(n_rows) * C), mlp_hidden(size_t(n_rows) * 4 * C) {
         for (int r = 0; r < n_rows; r++) {
             firsts.push_back(int(blocks.size()));
-            for (int at = 0; at <= positions[r]; at += BLOCK) blocks.push_back({r, at / BLOCK, std::min(BLOCK, int(positions[r]) + 1 - at)});
+            for (int at = 0; at <= positions[r]; at += BLOCK) blocks.push_back({r, slots[r], at / BLOCK, std::min(BLOCK, int(positions[r]) + 1 - at)});
         }
         firsts.push_back(int(blocks.size()));
+        order.resize(blocks.size());
+        std::iota(order.begin(), order.end(), 0);
+        std::stable_sort(order.begin(), order.end(), [this](int a, int b) {
+            return std::pair(blocks[a].slot, blocks[a].index) < std::pair(blocks[b].slot, blocks[b].index);
+        });
         partials.resize(blocks.size() * stride(C, H));
     }
     // A block's partials: weighted values (C), largest scores (H), sums of exponentials (H).
@@ -36,8 +48,8 @@ class StepWorker {
     typedef typename K::Cached Cached;
 
   public:
-    StepWorker(ThreadPool &pool, const Model &m, int n_rows, const int64_t *positions, StepState &s, int thread)
-        : pool(pool), m(m), n_rows(n_rows), positions(positions), s(s), C(m.width), H(m.n_head), D(C / H),
+    StepWorker(ThreadPool &pool, const Model &m, int n_rows, const int32_t *slots, const int64_t *positions, StepState &s, int thread)
+        : pool(pool), m(m), n_rows(n_rows), slots(slots), positions(positions), s(s), C(m.width), H(m.n_head), D(C / H),
           blocks(split_range(int(s.blocks.size()), 1, thread, pool.n)), columns(split_range(C, 16, thread, pool.n)),
           mlp_columns(split_range(4 * C, 16, thread, pool.n)),
           normed(C), act_scales(n_rows), scores(size_t(H) * BLOCK), acts(size_t(n_rows) * 4 * C) {}
@@ -51,8 +63,8 @@ class StepWorker {
                        part < 2 ? weight_row(l.qkv, C, (part + 1) * C + columns.first) : cache_block(m.keys, layer, blocks.first));
             store_kv(layer);
             pool.barrier();
-            for (int b = blocks.first; b < blocks.last; b++)
-                attend(layer, b, b + 1 < blocks.last ? cache_block(m.keys, layer, b + 1) : weight_row(l.attn_out, C, columns.first));
+            for (int place = blocks.first; place < blocks.last; place++)
+                attend(layer, place, place + 1 < blocks.last ? cache_block(m.keys, layer, place + 1) : weight_row(l.attn_out, C, columns.first));
             pool.barrier();
             pack_attention();
             linear(l.attn_out, C, columns, s.linear_out, C, weight_row(l.mlp_up, C, mlp_columns.first));
@@ -78,9 +90,10 @@ class StepWorker {
     static const void *weight_row(const Linear &linear, int n, int output) {
         return static_cast<const typename K::Weight *>(linear.weight) + int64_t(output) * n;
     }
-    const Cached *cache_block(const void *cached, int layer, int b) const {
-        const Block &block = s.blocks[std::min(b, int(s.blocks.size()) - 1)];
-        return static_cast<const Cached *>(cached) + layer * m.layer_stride + block.row * m.row_stride + int64_t(block.index) * BLOCK * C;
+    // The latter of the block that is the place-th to be computed.
+    const Cached *cache_block(const void *cached, int layer, int place) const {
+        const Block &block = s.blocks[s.order[std::min(place, int(s.order.size()) - 1)]];
+        return static_cast<const Cached *>(cached) + layer * m.layer_stride + block.slot * m.row_stride + int64_t(block.index) * BLOCK * C;
     }
     void pack_rows(const AlignedVector<float> &from, int n) {
         for (int r = 0; r < n_rows; r++) pack_activations<K>(from.data() + size_t(r) * n, n, r, n_rows, acts.data(), act_scales.data());
@@ -101,7 +114,7 @@ class StepWorker {
     // Store this thread's part of every row's new key and value.
     void store_kv(int layer) {
         for (int r = 0; r < n_rows; r++) {
-            const int64_t here = layer * m.layer_stride + r * m.row_stride + positions[r] * C;
+            const int64_t here = layer * m.layer_stride + slots[r] * m.row_stride + positions[r] * C;
             const float *qkv = s.qkv.data() + size_t(r) * 3 * C;
             for (int o = columns.first; o < columns.last; o += LANES) {
                 K::store_cached(static_cast<Cached *>(m.keys) + here + o, load<VecF32>(qkv + C + o));
@@ -109,12 +122,13 @@ class StepWorker {
             }
         }
     }
-    // Compute the attention partials of one block.
-    void attend(int layer, int b, const void *next) {
+    // Compute the attention partials of the block that is the place-th to be computed.
+    void attend(int layer, int place, const void *next) {
+        const int b = s.order[place];
         const Block &block = s.blocks[b];
-        const Cached *keys = cache_block(m.keys, layer, b), *values = cache_block(m.values, layer, b);
+        const Cached *keys = cache_block(m.keys, layer, place), *values = cache_block(m.values, layer, place);
         const float *q = s.qkv.data() + size_t(block.row) * 3 * C;
-        if (b == blocks.first || block.index == 0)
+        if (place == blocks.first || block.row != s.blocks[s.order[place - 1]].row)
             for (int i = 0; i < C; i += 2 * LANES) K::deinterleave(q + i, normed.data() + i);
         float *weighted = s.partials.data() + b * StepState::stride(C, H), *max_score = weighted + C, *exp_sum = max_score + H;
         const auto run = D == 64 ? attend_block<K, 64> : attend_block<K, 32>;
@@ -132,6 +146,7 @@ class StepWorker {
     ThreadPool &pool;
     const Model &m;
     const int n_rows;
+    const int32_t *slots;
     const int64_t *positions;
     StepState &s;
     const int C, H, D;
@@ -141,20 +156,9 @@ class StepWorker {
 };
 
 template <typename K>
-void step(ThreadPool &pool, const Model &m, int n_rows, const float *x, const int64_t *positions, float *hidden) {
-    StepState state(x, n_rows, m.width, m.n_head, positions);
-    pool.run([&](int thread) { StepWorker<K>(pool, m, n_rows, positions, state, thread).run(); });
+void step(ThreadPool &pool, const Model &m, int n_rows, const float *x, const int32_t *slots, const int64_t *positions, float *hidden) {
+    StepState state(x, n_rows, m.width, m.n_head, slots, positions);
+    pool.run([&](int thread) { StepWorker<K>(pool, m, n_rows, slots, positions, state, thread).run(); });
     for (int r = 0; r < n_rows; r++)
         layer_norm(state.x.data() + size_t(r) * m.width, m.norm_weight, m.norm_bias, hidden + size_t(r) * m.width, m.width);
-}
-
-template <typename K>
-void product(ThreadPool &pool, const Linear &linear, int n_rows, int n, int count, const float *x, float *out) {
-    AlignedVector<typename K::Act> acts(size_t(n_rows) * n);
-    AlignedVector<float> act_scales(n_rows);
-    for (int r = 0; r < n_rows; r++) pack_activations<K>(x + size_t(r) * n, n, r, n_rows, acts.data(), act_scales.data());
-    pool.run([&](int thread) {
-        const Range columns = split_range(count, 1, thread, pool.n);
-        skinny_gemm<K>(linear, acts.data(), act_scales.data(), n_rows, n, columns.first, columns.last, out, count, linear.weight);
-    });
 }

@@ -9,8 +9,17 @@
 
 struct VecPair { VecF32 low, high; };
 
-struct Fp32 {
-    typedef float Weight, Act, Cached;
+// Keys and values in fp32 lie as they are computed with.
+struct CachedFp32 {
+    typedef float Cached;
+    static VecPair load_cached(const Cached *c) { return {load<VecF32>(c), load<VecF32>(c + LANES)}; }
+    static void store_cached(Cached *c, VecF32 x) { store(c, x); }
+    static void deinterleave(const float *from, float *to) { std::memcpy(to, from, 2 * LANES * sizeof(float)); }
+    static void interleave(const float *from, float *to) { std::memcpy(to, from, 2 * LANES * sizeof(float)); }
+};
+
+struct Fp32 : CachedFp32 {
+    typedef float Weight, Act;
     typedef VecF32 Accum, WeightVec, ActVec;
     static constexpr int WIDTH = LANES;
     static WeightVec load_weights(const Weight *w) { return load<VecF32>(w); }
@@ -19,11 +28,6 @@ struct Fp32 {
     static VecF32 to_float(Accum sum) { return sum; }
     static float find_scale(const float *, int) { return 1.f; }
     static void convert(const float *x, float, Act *out) { store(out, load<VecF32>(x)); }
-
-    static VecPair load_cached(const Cached *c) { return {load<VecF32>(c), load<VecF32>(c + LANES)}; }
-    static void store_cached(Cached *c, VecF32 x) { store(c, x); }
-    static void deinterleave(const float *from, float *to) { std::memcpy(to, from, 2 * LANES * sizeof(float)); }
-    static void interleave(const float *from, float *to) { std::memcpy(to, from, 2 * LANES * sizeof(float)); }
 };
 
 // Keys and values in bf16 are read as words of two, the even ones and the odd ones.
@@ -76,7 +80,8 @@ struct Bf16 : CachedBf16 {
 #endif
 
 // 8-bit weights × 16-bit activations: quantising the activations costs next to no accuracy, and the sums in int32 are exact.
-struct Int8 : CachedBf16 {
+// Keys and values are bf16, or the fp32 of a model whose steps this only drafts.
+template <typename Cache> struct Int8 : Cache {
     typedef int8_t Weight;
     typedef int16_t Act;
     typedef VecI32 Accum;
