@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from bark_core.config import GPTConfig
-from bark_core.engine.loop import Engine, Row
+from bark_core.engine.loop import Batch, Engine, Row
 from bark_core.engine.native import NativeEngine
 from bark_core.engine.pace import FixedPace
 from bark_core.engine.speculate import Draft, SpeculativeEngine
 from bark_core.model.transformer import CausalGPT
-from bark_core.stages.coarse import CoarseRow, run_coarse
+from bark_core.stages.coarse import NO_END, CoarseRow, run_coarse
 from bark_core.stages.semantic import SemanticRow, run_semantic
 from bark_core.types import SamplingOptions
 from tests.engine.test_graphs import CONFIG, make
@@ -90,7 +90,7 @@ def test_a_draft_is_the_model_with_its_linears_in_eight_bits(library: ctypes.CDL
 
 @dataclass
 class Seen:
-    """What became of rows, step by step, each by its name: the token, the position, the generator's state, the prefix of the cache."""
+    """What became of rows, draw by draw, each by its name: the token, the position, the generator's state, the prefix of the cache."""
 
     steps: dict[int, list[tuple[Any, ...]]] = field(default_factory=dict)
 
@@ -100,11 +100,15 @@ class Seen:
 
 
 def watch(steps: Generator[list[Row]], rows: list[Any], engine: Engine, n_steps: int | None = None) -> Seen:
-    """Run rows, at most `n_steps` steps, and note what each step leaves; of a single slot its cache, too."""
-    seen, names = Seen(), {id(row): name for name, row in enumerate(rows)}
-    for n, stepped in enumerate(steps):
-        for row in stepped:
-            seen.note(names[id(row)], row, engine if engine.n_rows == 1 else None)
+    """Run rows, at most `n_steps` steps, and note what each draw leaves as it is handed over; of a single slot its cache, too."""
+    seen = Seen()
+    for name, row in enumerate(rows):
+        def noting(index: int, name: int = name, row: Row = row, accept: Callable[[int], None] = row.accept) -> None:
+            accept(index)
+            seen.note(name, row, engine if engine.n_rows == 1 else None)
+
+        row.accept = noting
+    for n, _ in enumerate(steps):
         if n + 1 == n_steps:
             steps.close()
             break
@@ -218,6 +222,31 @@ def test_a_cancel_finds_everything_where_the_last_step_left_it(native_library: c
             plain = texts.plain(1)
             watch(run_semantic(plain, [alone], SAMPLING["sampled"], 0.3), [alone], plain, len(seen.steps[i]))
             assert row.tokens == alone.tokens and torch.equal(row.generator.get_state(), alone.generator.get_state())
+
+
+def test_rows_that_draw_in_ways_of_their_own_share_a_round(native_library: ctypes.CDLL) -> None:
+    drafted, pace = Drafted(make(CONFIG.coarse, 2), native_library), FixedPace(5)
+    lengths, kinds = (31, 12, 44, 20), [SAMPLING["sampled"], SAMPLING["top-k"], SAMPLING["sampled"], SAMPLING["greedy"]]
+
+    def make_row(n: int) -> CoarseRow:
+        return CoarseRow(drafted.model, CONFIG, np.random.default_rng(n).integers(0, 100, n), None, torch.Generator().manual_seed(n))
+
+    alone = []
+    for n, kind in zip(lengths, kinds, strict=True):
+        alone.append(make_row(n))
+        for _ in run_coarse(drafted.plain(1), alone[-1:], kind):
+            pass
+    together = [make_row(n) for n in lengths]
+    batch = Batch(SpeculativeEngine(drafted.model, 3, native_library, drafted.draft, pace))
+    for row, kind in zip(together, kinds, strict=True):
+        row.drawing = kind, NO_END
+        batch.add(row)
+    while len(batch):
+        batch.step()
+    batch.close()
+    for one, other in zip(alone, together, strict=True):
+        assert one._flat == other._flat and one.prefilled == other.prefilled and torch.equal(one.generator.get_state(), other.generator.get_state())
+    assert 0 < pace.n_kept < pace.n_drafted
 
 
 def test_a_row_that_says_nothing_of_what_is_ahead_goes_step_by_step(native_library: ctypes.CDLL) -> None:
