@@ -2,6 +2,7 @@
 
     python -m benchmarks.bench                          # small, all precisions, batches of 1 and 8, both peers
     python -m benchmarks.bench --model large --batches 1 --peers fp32
+    python -m benchmarks.bench --precisions fp32 fp32-step --peers      # fp32 with its drafts in 8 bits and without, in one run
     python -m benchmarks.bench --levels native x86-64-v3   # and as on a plainer processor: kernel, torch and oneDNN held to it
 
 Five seconds of speech. Everything is measured once a round, each measurement in a process of its own, and medians of the rounds
@@ -90,7 +91,7 @@ def parse_arguments() -> argparse.Namespace:
     """Return what to measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", nargs="+", choices=("small", "large", "demo"), default=["small"])
-    parser.add_argument("--precisions", nargs="*", default=["fp32", "bf16", "int8"])
+    parser.add_argument("--precisions", nargs="*", default=["fp32", "fp32-step", "bf16", "int8"], help="fp32-step: fp32 without drafts")
     parser.add_argument("--levels", nargs="+", choices=(NATIVE, *TORCH_LEVELS), default=[NATIVE], help="processors to measure as (default: this very one)")
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 8])
     parser.add_argument("--peers", nargs="*", choices=("fp32", "bf16"), default=["fp32", "bf16"], help="transformers' precisions to measure")
@@ -145,6 +146,11 @@ def cells_of(row: Row) -> list[object]:
     return [*cells, *((f"{decode['tokens_per_s']:.0f}", f"{decode['gb_per_s']:.1f}", f"{decode['of_read']:.0%}") if decode else [""] * 3)]
 
 
+def is_like(one: Row, other: Row) -> bool:
+    """Tell whether two measurements of ours are of the same texts and voice."""
+    return other["system"] == OURS and all(one[name] == other[name] for name in ("batch", "voice"))
+
+
 def list_ratios(rows: list[Row]) -> Iterator[str]:
     """Yield how much faster each precision is than the peers at the same batch, and several rows than one."""
     for row in rows:
@@ -154,6 +160,10 @@ def list_ratios(rows: list[Row]) -> Iterator[str]:
         peers = [each for each in kin if each["system"] != OURS and each["batch"] == row["batch"]]
         if peers and not row["voice"]:
             yield f"{describe(row)}: " + ", ".join(f"{peer['total_s'] / row['total_s']:.2f} × {peer['system']} {peer['precision']}" for peer in peers)
+        for step in (each for each in kin if (row["precision"], each["precision"]) == ("fp32", "fp32-step") and is_like(row, each)):
+            decodes, alone = (sum(each["seconds"][stage] for stage in ("semantic", "coarse")) for each in (row, step))
+            tokens = "the same tokens" if row["tokens"] == step["tokens"] else "OTHER TOKENS"
+            yield f"{describe(row)}: {step['total_s'] / row['total_s']:.2f} × without drafts, decoding {alone / decodes:.2f} ×, {tokens}; {row['drafts']}"
         if row["batch"] > 1:
             steps, alone = row["decode"], row["decode"]["alone"]
             bound = row["batch"] * alone["mb_per_step"] / steps["mb_per_step"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import statistics
 import sys
@@ -24,11 +25,12 @@ def main() -> None:
     """Measure what the first argument asks for."""
     job: dict[str, Any] = json.loads(sys.argv[1])
     begin = time.perf_counter()
-    bark = Bark.load(job["folder"], device="cpu", precision=job["precision"])
+    # fp32-step is fp32 without drafts.
+    bark = Bark.load(job["folder"], device="cpu", precision=job["precision"].removesuffix("-step"), speculate=not job["precision"].endswith("-step"))
     load_s = time.perf_counter() - begin
     bark.generate("Once.", seed=0, max_seconds=0.05)  # so that weights are in memory and libraries are set up
     result = measure(bark, job["batch"], job["voice"], forced=job["model"] != "demo")
-    result |= {"load_s": round(load_s, 2), "peak_gb": peak_memory_gb()}
+    result |= {"load_s": round(load_s, 2), "drafts": bark.runtime.describe_drafts(), "peak_gb": peak_memory_gb()}
     print(json.dumps({**job, **result, "decode": measure_decode(bark, job["batch"])}))
 
 
@@ -45,8 +47,10 @@ def measure(bark: Bark, batch: int, voice: str | None, forced: bool) -> dict[str
         seed += batch
     timings = generations[0].timings
     stages = {stage: round(seconds, 3) for stage, seconds in timings.seconds.items()}
+    tokens = hashlib.sha256(b"".join(each.fine.tobytes() + each.semantic.tobytes() for each in generations)).hexdigest()[:16]
     audio_s = sum(each.timings.audio_s for each in generations)
-    return {"seconds": stages, "total_s": round(timings.wall_s, 3), "audio_s": round(audio_s, 2), "audio_s_per_s": round(audio_s / timings.wall_s, 3)}
+    figures = {"total_s": round(timings.wall_s, 3), "audio_s": round(audio_s, 2), "audio_s_per_s": round(audio_s / timings.wall_s, 3)}
+    return {"tokens": tokens, "seconds": stages, **figures}
 
 
 @torch.inference_mode()

@@ -29,8 +29,11 @@ def run(root: Path, *arguments: str) -> dict[str, Any]:
 
 
 def test_bench_measures_every_stage_of_the_demo(root: Path) -> None:
-    document = run(root, "benchmarks.bench", "--model", "demo", "--precisions", "fp32", "int8", "--batches", "1", "2", "--runs", "1")
-    assert [(row["precision"], row["batch"]) for row in document["rows"]] == [("fp32", 1), ("fp32", 2), ("int8", 1), ("int8", 2)]
+    precisions = ("fp32", "fp32-step", "int8")
+    document = run(root, "benchmarks.bench", "--model", "demo", "--precisions", *precisions, "--batches", "1", "2", "--runs", "1")
+    assert [(row["precision"], row["batch"]) for row in document["rows"]] == [*itertools.product(precisions, (1, 2))]
+    tokens = {(row["precision"], row["batch"]): row["tokens"] for row in document["rows"]}
+    assert tokens["fp32", 1] == tokens["fp32-step", 1] != tokens["fp32", 2] == tokens["fp32-step", 2]
     for row in document["rows"]:
         assert set(row["seconds"]) == {"semantic", "coarse", "fine", "codec"} and min(row["seconds"].values()) > 0
         assert row["peak_gb"] > 0.1 and row["decode"]["tokens_per_s"] > 0

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from bark_core import Bark
+from bark_core.cli.main import main
 from bark_core.engine import drafting
 from bark_core.engine.drafting import Speculation
 from bark_core.engine.memory import available_bytes
@@ -20,7 +21,7 @@ from bark_core.engine.runtime import CAUSAL, Runtime
 from bark_core.engine.speculate import SpeculativeEngine
 from bark_core.engine.speeds import measure_drafts
 from bark_core.errors import InvalidInput
-from bark_core.speech.service import read_switch
+from bark_core.speech.service import Service, read_switch
 from tests.engine.test_native import make_causal, native_library
 from tests.stages.test_reference_tokens import SAMPLING, TEXT_IDS, VOICES, generators, in_step, make_bark, make_voice
 
@@ -178,6 +179,27 @@ def test_a_switch_is_on_or_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BARK_SPECULATE", "maybe")
     with pytest.raises(InvalidInput, match="BARK_SPECULATE is 'maybe'; it must be 0"):
         read_switch("BARK_SPECULATE")
+
+
+def test_every_way_in_can_switch_drafts_off(demo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Bark] = []
+    load = Bark.load
+
+    def loading(*given: Any, **options: Any) -> Bark:
+        made.append(load(*given, **options))
+        return made[-1]
+
+    monkeypatch.setattr(Bark, "load", loading)
+    arguments = ["speak", "Yes.", "--model", str(demo_folder), "--device", "cpu", "--seed", "1", "--max-seconds", "0.1", "-o", str(tmp_path / "a.wav")]
+    for switches in ([], ["--no-speculate"]):
+        assert main([*arguments, *switches]) == 0
+    monkeypatch.setenv("BARK_MODEL", str(demo_folder))
+    for value in ("1", "0"):
+        monkeypatch.setenv("BARK_SPECULATE", value)
+        Service.load()
+    if made[0].runtime._library is None or torch.cuda.is_available():
+        pytest.skip("nothing drafts on this machine")
+    assert ["switched off" in bark.runtime.describe_drafts()["coarse"] for bark in made] == [False, True, False, True]
 
 
 def test_what_drafts_gain_here_can_be_measured(native_library: Any) -> None:
