@@ -20,9 +20,9 @@ from transformers.models.bark.generation_configuration_bark import (  # noqa: E4
 )
 
 from benchmarks.machine import peak_memory_gb  # noqa: E402
-from benchmarks.shapes import N_SEMANTIC, SIZES  # noqa: E402
+from benchmarks.shapes import N_SEMANTIC, SIZES, TINY  # noqa: E402
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
 
 def build(model: str, dtype: torch.dtype) -> BarkModel:
     """Return a BarkModel of a released size with random weights, which are made in their precision and so held once."""
-    n_layer, n_head, n_embd = SIZES[model]
+    n_layer, n_head, n_embd = dict([TINY], **SIZES)[model]
     sizes = {"num_layers": n_layer, "num_heads": n_head, "hidden_size": n_embd, "block_size": 1024, "bias": False}
     config = BarkConfig(
         semantic_config={**sizes, "input_vocab_size": 129_600, "output_vocab_size": 10_048},
@@ -61,25 +61,35 @@ def run(model: BarkModel, batch: int, n_semantic: int = N_SEMANTIC) -> dict[str,
     semantic_config = BarkSemanticGenerationConfig(**sampled, min_new_tokens=n_semantic, max_new_tokens=n_semantic)
     coarse_config = BarkCoarseGenerationConfig(**sampled)
     fine_config = BarkFineGenerationConfig(temperature=0.5)
-    ids = torch.randint(5, 1000, (batch, 256))
+    ids = torch.randint(5, 1000, (batch, 256), device=model.device)
     seconds = {}
     begin = time.perf_counter()
     semantic = model.semantic.generate(ids, semantic_generation_config=semantic_config, attention_mask=torch.ones_like(ids))
+    wait(model)
     seconds["semantic"] = time.perf_counter() - begin
     assert semantic.shape == (batch, n_semantic)
     begin = time.perf_counter()
     coarse = model.coarse_acoustics.generate(semantic, semantic_generation_config=semantic_config, coarse_generation_config=coarse_config)
     assert isinstance(coarse, torch.Tensor)
+    wait(model)
     seconds["coarse"] = time.perf_counter() - begin
     begin = time.perf_counter()
     fine = model.fine_acoustics.generate(
         coarse, semantic_generation_config=semantic_config, coarse_generation_config=coarse_config, fine_generation_config=fine_config
     )
+    wait(model)
     seconds["fine"] = time.perf_counter() - begin
     begin = time.perf_counter()
     model.codec_decode(fine)
+    wait(model)
     seconds["codec"] = time.perf_counter() - begin
     return seconds
+
+
+def wait(model: BarkModel) -> None:
+    """Wait until the model's device is done."""
+    if model.device.type == "cuda":
+        torch.cuda.synchronize(model.device)
 
 
 if __name__ == "__main__":

@@ -18,13 +18,16 @@ WORK = ROOT / "build" / "benchmarks"
 
 SIZES = {"small": (12, 12, 768), "large": (24, 16, 1024)}
 
+TINY = "tiny", (2, 2, 128)
+"""A size for whoever checks that something runs, not how fast."""
+
 N_SEMANTIC = 250
 """Five seconds of speech: what every run makes."""
 
 
 def make_config(model: str) -> BarkConfig:
-    """Return the configuration of a released size."""
-    n_layer, n_head, n_embd = SIZES[model]
+    """Return the configuration of a released size, or of "tiny"."""
+    n_layer, n_head, n_embd = dict([TINY], **SIZES)[model]
 
     def stage(n_input: int, n_output: int) -> GPTConfig:
         return GPTConfig(n_layer=n_layer, n_head=n_head, n_embd=n_embd, input_vocab_size=n_input, output_vocab_size=n_output)

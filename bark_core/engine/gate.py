@@ -7,6 +7,7 @@ nothing of what is computed.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,68 +20,81 @@ PATIENCE_S = 60.0
 """How long whoever wants to be alone waits for the others to pause, which they do after every step."""
 
 
+PAUSE_S = 0.0005
+"""How long it waits between two looks."""
+
+
 class GateBusy(Exception):
     """Others did not pause in time."""
 
 
-def _leave() -> None:
-    """Change nothing."""
-
-
 class Gate:
-    """Lets any number of threads in, or one alone. What a thread has entered it may enter again."""
+    """Lets any number of threads in, or one alone. What a thread has entered it may enter again.
+
+    A cancel may be thrown into whoever is inside, and comes after a call of a function: so between a thing done and the
+    `finally` that undoes it no function is called, and no lock is held but what C holds.
+    """
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._n_inside, self._is_closed = 0, False
-        self._own = threading.local()
-        self._restore: Callable[[], None] = _leave
+        self._inside: dict[int, bool] = {}  # threads
+        self._closed_by: int | None = None
+        self._opened, self._turn, self._flags = threading.Event(), threading.Lock(), threading.Lock()
+        self._allow: Callable[[], None] | None = None
 
     @contextmanager
     def inside(self) -> Iterator[None]:
-        """Wait until nobody is alone, and keep everyone from being so; meanwhile the flags of precision are ours."""
-        depth = getattr(self._own, "depth", 0)
-        if depth == 0:
-            with self._changed:
-                self._changed.wait_for(lambda: not self._is_closed)
-                if self._n_inside == 0:
-                    self._restore = forbid_rounding()
-                self._n_inside += 1
-        self._own.depth = depth + 1
-        try:
+        """Wait until nobody else is alone, and keep everyone from being so; meanwhile the flags of precision are ours."""
+        thread = threading.get_ident()
+        if thread in self._inside:
             yield
-        finally:
-            self._own.depth = depth
-            if depth == 0:
-                with self._changed:
-                    self._n_inside -= 1
-                    if self._n_inside == 0:
-                        self._restore()
-                        self._changed.notify_all()
+            return
+        while True:
+            # First in, then looked whether that may be; whoever wants to be alone does these the other way round.
+            self._inside[thread] = True
+            try:
+                if self._closed_by in (None, thread):
+                    self._take_flags()
+                    yield
+                    return
+            finally:
+                self._inside.pop(thread, None)
+                self._give_flags_back()
+            self._opened.wait()
 
     @contextmanager
     def alone(self, patience_s: float = PATIENCE_S) -> Iterator[None]:
         """Let nobody else in, and wait until all are out. Not for a thread that is inside. Raises: GateBusy after `patience_s`."""
-        end = time.monotonic() + patience_s
-        with self._changed:
-            if not self._changed.wait_for(lambda: not self._is_closed, patience_s):
-                raise GateBusy("another capture did not end")
-            self._is_closed = True
-            is_empty = self._changed.wait_for(lambda: self._n_inside == 0, max(0.0, end - time.monotonic()))
-            if not is_empty:
-                self._is_closed = False
-                self._changed.notify_all()
-                raise GateBusy("others kept the GPU busy")
-            restore = forbid_rounding()
-        self._own.depth = 1  # what is computed alone is computed inside, too
+        thread, end = threading.get_ident(), time.monotonic() + patience_s
+        if not self._turn.acquire(timeout=patience_s):
+            raise GateBusy("another capture did not end")
         try:
-            yield
+            self._opened.clear()
+            self._closed_by = thread
+            while self._has_others(thread):
+                if time.monotonic() > end:
+                    raise GateBusy("others kept the GPU busy")
+                time.sleep(PAUSE_S)
+            with self.inside():
+                yield
         finally:
-            self._own.depth = 0
-            with self._changed:
-                restore()
-                self._is_closed = False
-                self._changed.notify_all()
+            self._closed_by = None
+            self._opened.set()
+            self._turn.release()
+
+    def _has_others(self, thread: int) -> bool:
+        living = sys._current_frames()
+        return any(other != thread and other in living for other in list(self._inside))
+
+    def _take_flags(self) -> None:
+        with self._flags:
+            if self._allow is None:
+                self._allow = forbid_rounding()
+
+    def _give_flags_back(self) -> None:
+        with self._flags:
+            if not self._inside and self._allow is not None:
+                self._allow()
+                self._allow = None
 
 
 _GATE = Gate()
@@ -128,4 +142,3 @@ def forbid_rounding() -> Callable[[], None]:
             setattr(module, name, value)
 
     return allow
-

@@ -150,27 +150,32 @@ def record_steps(engine: GraphEngine, plan: Plan, capture: Capture, is_stopped: 
     engine.graphs.update(graphs)
 
 
-@computing()
 def check_step(engine: GraphEngine, plan: Plan, size: Size, replay: Replay) -> None:
-    """Compare a captured step's logits with a plain one's, of the same tokens after the same keys.
+    """Raise GraphsUnavailable where a captured step gives other logits than a plain one, CheckpointError where weights are not numbers."""
+    error = measure_error(engine, plan, size, replay)
+    if not error <= plan.tolerance:
+        what = f"{size[0]} rows and {size[1]} keys of the {plan.stage} stage"
+        raise GraphsUnavailable(f"logits of {what} are off by {error:.1e} of their size, where {plan.tolerance:.0e} is allowed")
 
-    Not what is drawn from them: where two candidates are close, two sound computations draw differently.
-    Raises: GraphsUnavailable where they differ, CheckpointError where it is the weights that are not numbers.
+
+@computing()
+def measure_error(engine: GraphEngine, plan: Plan, size: Size, replay: Replay, turn: int = 0) -> float:
+    """Return how far a captured step's logits are from a plain one's, relative to their size, of the same tokens after the same keys.
+
+    Not what is drawn from them is compared: where two candidates are close, two sound computations draw differently. `turn`:
+    chooses the tokens. Raises: CheckpointError where it is the weights that are not numbers.
     """
     (n_rows, n_keys), vocabulary = size, plan.model.config.input_vocab_size
-    tokens = [(7 * row + n_keys + n_rows) % vocabulary for row in range(n_rows)]  # others than at this place before
+    tokens = [(7 * row + n_keys + n_rows + 1009 * turn) % vocabulary for row in range(n_rows)]  # others than at this place before
     positions = [max(0, n_keys - 1 - row) for row in range(n_rows)]
-    engine.graphs = {size: replay}
+    kept, engine.graphs = engine.graphs, {size: replay}
     try:
         captured = logits_of(engine, engine.step(tokens, positions))
     finally:
-        engine.graphs = {}
+        engine.graphs = kept
     plain = logits_of(engine, Engine.step(engine, tokens, positions))
     check_weights(plan.model, plan.stage, captured, plain)
-    error = float((captured - plain).norm() / plain.norm())
-    if not error <= plan.tolerance:
-        what = f"{n_rows} rows and {n_keys} keys of the {plan.stage} stage"
-        raise GraphsUnavailable(f"logits of {what} are off by {error:.1e} of their size, where {plan.tolerance:.0e} is allowed")
+    return float((captured - plain).norm() / plain.norm())
 
 
 def logits_of(engine: Engine, hidden: Tensor) -> Tensor:

@@ -273,6 +273,35 @@ def test_who_is_inside_keeps_a_capture_out_until_patience_ends(monkeypatch: pyte
         pass
 
 
+def test_who_is_thrown_out_in_any_moment_is_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    own, n_entered, n_thrown, chance = gate.Gate(), [0], 0, np.random.default_rng(0)
+    monkeypatch.setattr(gate, "_GATE", own)
+
+    def compute() -> None:
+        try:
+            while True:
+                with using_gpu(), using_gpu():
+                    n_entered[0] += 1
+        except Cancelled:
+            pass
+
+    for _ in range(100):
+        thread = threading.Thread(target=compute)
+        thread.start()
+        before = n_entered[0]
+        while n_entered[0] == before:
+            time.sleep(0)
+        time.sleep(chance.random() * 1e-3)
+        assert thread.ident is not None
+        n_thrown += ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Cancelled))
+        thread.join(60)
+        assert not thread.is_alive() and not own._inside
+    assert n_thrown == 100
+    with alone_on_gpu(5), using_gpu():
+        pass
+
+
 def test_precision_is_not_rounded_away_while_something_computes_and_the_callers_flags_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
     cudnn: Any = torch.backends.cudnn
     matmul: Any = torch.backends.cuda.matmul
