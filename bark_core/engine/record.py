@@ -63,14 +63,14 @@ class Plan:
 
 
 class CudaCapture:
-    """Captures on one stream of a device, into one pool of memory, for graphs that never run side by side.
+    """Captures one engine's steps, which never run side by side: on one stream, into one pool of memory.
 
-    The pool is this object's and its graphs': it goes when they go, and its number is not used again.
+    Another engine's may run beside them, where threads have streams of their own: it has another stream, and so another
+    workspace of cuBLAS, and another pool. The pool goes when its graphs go, and its number is not used again.
     """
 
     def __init__(self, device: torch.device) -> None:
         self._device, self._pool = device, None
-        # One for all engines: a library keeps some megabytes for every stream that it has worked on.
         self._stream: Any = torch.cuda.Stream(device)
 
     def __call__(self, work: Callable[[], None]) -> Replay:
@@ -114,14 +114,13 @@ def record_engines(plans: Sequence[Plan]) -> dict[str, GraphEngine]:
     """
 
     def record(is_stopped: threading.Event) -> dict[str, GraphEngine]:
-        engines, captures = dict[str, GraphEngine](), dict[torch.device, CudaCapture]()
+        engines = dict[str, GraphEngine]()
         for plan in plans:
             device = plan.model.wpe.weight.device
             with loading():
-                if device not in captures:
-                    captures[device] = CudaCapture(device)
+                capture = CudaCapture(device)
                 engines[plan.stage] = GraphEngine(plan.model, choose_capacity(plan.model, torch.cuda.mem_get_info(device)[0]))
-            record_steps(engines[plan.stage], plan, captures[device], is_stopped)
+            record_steps(engines[plan.stage], plan, capture, is_stopped)
         return engines
 
     try:
