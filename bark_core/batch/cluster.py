@@ -35,15 +35,43 @@ POLL_S = 1.0
 
 
 class Worker:
-    """What runs on a node: one model. It never raises: what is wrong is told, since Ray would start it again and again."""
+    """What runs on a node: one model, loaded when it is first asked about, so that a worker that waits for room can be told from one that loads."""
 
     def __init__(self, model: str, device: str, precision: str, n_rows: int) -> None:
+        self._arguments = (model, device, precision)
+        self._n_rows = n_rows
+        self._bark: Bark | None = None
+        self._facts: Facts | None = None
+        self._problem: str | None = None
+
+    def locate(self) -> str:
+        """Return the node that this is."""
+        import ray
+
+        return ray.get_runtime_context().get_node_id()
+
+    def describe(self) -> tuple[Facts | None, str | None, int]:
+        """Return what the model is, or why it cannot be loaded, and the process."""
+        self._load()
+        return self._facts, self._problem, os.getpid()
+
+    def speak(self, batch: Sequence[Request]) -> list[Outcome]:
+        """Speak a batch. Raises: BarkError where a process that was started again cannot load the model."""
+        self._load()
+        if self._bark is None:
+            raise BarkError(str(self._problem))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", BarkWarning)
+            return speak_batch(self._bark, batch, self._n_rows)
+
+    def _load(self) -> None:
+        """Load the model, once."""
+        if self._facts is not None or self._problem is not None:
+            return
         from bark_core.checkpoint.open import open_checkpoint
         from bark_core.speech.bark import Bark
 
-        self._bark: Bark | None = None
-        self._n_rows = n_rows
-        self._problem: str | None = None
+        model, device, precision = self._arguments
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -53,23 +81,13 @@ class Worker:
         except Exception as error:
             self._problem = str(error) if isinstance(error, BarkError) else f"{type(error).__name__}: {error}"
 
-    def describe(self) -> tuple[Facts | None, str | None, str, int]:
-        """Return what the model is, or what is wrong; the node that this is, and the process."""
-        import ray
-
-        return (None if self._problem else self._facts), self._problem, ray.get_runtime_context().get_node_id(), os.getpid()
-
-    def speak(self, batch: Sequence[Request]) -> list[Outcome]:
-        """Speak a batch."""
-        assert self._bark is not None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", BarkWarning)
-            return speak_batch(self._bark, batch, self._n_rows)
-
 
 @dataclass(eq=False)
 class Place:
-    """A worker as the run sees it: its handle, its node once known, the answer that is awaited, and the batch that it is to (None: it is starting)."""
+    """A worker as the run sees it: its handle, its node (None: it waits for room), the answer that is awaited, and the batch that it is to.
+
+    Without a batch, an answer that is awaited is to where it is, or, once that is known, to what its model is.
+    """
 
     actor: Any
     node: str | None = None
@@ -138,7 +156,7 @@ class RaySpeakers:
     def speak(self, batches: Iterable[Sequence[Request]]) -> Iterator[list[Outcome]]:
         """Hand out batches as workers get free; yield what comes back. Raises: BarkError where no worker is left, or none finds room."""
         source, self._again = iter(batches), deque[Sequence[Request]]()
-        last_busy = time.monotonic()
+        last_placed = time.monotonic()
         while True:
             for place in self._places:
                 if place.ref is None and (batch := self._next(source)) is not None:
@@ -153,9 +171,9 @@ class RaySpeakers:
                 if outcomes:
                     yield outcomes
             self._replace_lost()
-            if any(place.batch or place.ref is None for place in self._places):
-                last_busy = time.monotonic()
-            elif time.monotonic() - last_busy > self._timeout_s:
+            if any(place.node for place in self._places):
+                last_placed = time.monotonic()
+            elif time.monotonic() - last_placed > self._timeout_s:
                 raise BarkError(f"{self._explain_room()} What is done is whole; start again, and the rest is spoken.")
 
     def _next(self, source: Iterator[Sequence[Request]]) -> Sequence[Request] | None:
@@ -175,7 +193,7 @@ class RaySpeakers:
             answer = self._ray.get(ref)
         except self._ray.exceptions.RayError as error:
             reason = str(error).strip().splitlines()[0][:200]
-            place.ref = place.actor.describe.remote()
+            place.ref = place.actor.describe.remote() if place.node else place.actor.locate.remote()
             if batch is None:
                 self._count_death(place, reason)
                 return []
@@ -187,10 +205,13 @@ class RaySpeakers:
                 self._again.append(batch)
                 return []
             return [Outcome(batch[0], error=f"The worker that spoke it died, {MAX_DEATHS * (MAX_RETRIES + 1)} times over: {reason}")]
-        if batch is None:
-            self._greet(place, answer)
-            return []
-        return answer
+        if batch is not None:
+            return answer
+        if place.node is None:
+            place.node, place.ref = answer, place.actor.describe.remote()
+        else:
+            self._greet(place, place.node, answer)
+        return []
 
     def _count_death(self, place: Place, reason: str) -> None:
         """Take note of a worker that died while it was starting, and leave it out where it does so again."""
@@ -222,31 +243,32 @@ class RaySpeakers:
 
     def _start(self) -> Place:
         place = Place(self._remote.remote(*self._arguments))
-        place.ref = place.actor.describe.remote()
+        place.ref = place.actor.locate.remote()
         return place
 
-    def _greet(self, place: Place, answer: tuple[Facts | None, str | None, str, int]) -> None:
+    def _greet(self, place: Place, node: str, answer: tuple[Facts | None, str | None, int]) -> None:
         """Take a worker in that says that it can speak; leave it out where it cannot, or has another model than the others."""
-        facts, problem, place.node, pid = answer
+        facts, problem, pid = answer
         if facts is None:
-            self._leave_out(place, f"The worker {pid} on the node {place.node[:8]} cannot load the model: {problem}")
+            self._leave_out(place, f"The worker {pid} on the node {node[:8]} cannot load the model: {problem}")
             return
         wanted = self._facts or facts
         if (facts.version, facts.digest) != (__version__, wanted.digest):
             self._leave_out(
                 place,
-                f"The node {place.node[:8]} has bark-core {facts.version} and the model {facts.name} {facts.digest}, where {__version__} and "
+                f"The node {node[:8]} has bark-core {facts.version} and the model {facts.name} {facts.digest}, where {__version__} and "
                 f"{wanted.digest} are spoken here; give all nodes the same.",
             )
             return
-        self._facts = wanted
+        self._facts, place.n_deaths = wanted, 0
 
     def _await_first(self) -> None:
-        """Wait for the first worker. Raises: InvalidInput where none comes."""
+        """Wait for the first worker; for room as long as is allowed, then for its model, which may have to be fetched. Raises: InvalidInput without room."""
         end = time.monotonic() + self._timeout_s
         while self._facts is None:
             self._wait()
-            if self._facts is None and time.monotonic() > end:
+            self._replace_lost()
+            if time.monotonic() > end and not any(place.node for place in self._places):
                 raise InvalidInput(self._explain_room())
 
     def _explain_room(self) -> str:

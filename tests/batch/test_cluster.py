@@ -20,7 +20,7 @@ import pytest
 from bark_core.batch import cluster
 from bark_core.batch.cluster import MAX_DEATHS, MAX_RETRIES, RaySpeakers, Worker, plan_workers
 from bark_core.batch.entries import Defaults
-from bark_core.batch.requests import Facts, Request
+from bark_core.batch.requests import Request
 from bark_core.batch.run import speak_file
 from bark_core.batch.speaking import Outcome
 from bark_core.cli.main import main
@@ -105,7 +105,8 @@ class Deadly(Worker):
     """A worker without a model, whose process ends where a text says so."""
 
     def __init__(self, *_: Any) -> None:
-        self._facts, self._problem = Facts("parrot", "0123456789abcdef", (), Parrot.facts.version), None
+        super().__init__("", "", "", 1)
+        self._facts = Parrot.facts
 
     def speak(self, batch: Sequence[Request]) -> list[Outcome]:
         if any(request.text == "Die." for request in batch):
@@ -154,7 +155,8 @@ class Other(Worker):
             os.close(os.open(f"{folder}/first", os.O_CREAT | os.O_EXCL))
         except FileExistsError:
             is_first = False
-        self._facts, self._problem = replace(Parrot.facts, digest="0" * 16 if is_first else "1" * 16), None
+        super().__init__("", "", "", 1)
+        self._facts = replace(Parrot.facts, digest="0" * 16 if is_first else "1" * 16)
 
     def speak(self, batch: Sequence[Request]) -> list[Outcome]:
         return next(Parrot().speak([batch]))
