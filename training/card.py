@@ -20,7 +20,7 @@ def write_card(path: Path, figures: Mapping[str, Any] | None = None) -> None:
 
 _SETS = {
     "heldout": "{} everyday sentences in the manner of those that it learned from (`training/heldout.txt`)",
-    "wide": "{} sentences in another manner: short, concrete, of wide vocabulary, in the past (`training/wide.txt`)",
+    "wide": "{} sentences in another manner: short, concrete, of wide vocabulary, in the past (the first of `training/wide.txt`)",
 }
 
 
@@ -35,7 +35,9 @@ def render_figures(figures: Mapping[str, Any]) -> str:
     ]
     for name, one in sets.items():
         lines += ["", f"**{_SETS[name].format(one['sentences'])}**", "", *_render_voices(one["voices"]), ""]
-        lines += ["Where it is lost, on the teachers' own recordings of the same sentences (coarse and fine on true semantic tokens, with the voice's prompt):"]
+        some = min(stage["sentences"] for stage in one["stages"].values())
+        which = "the same sentences" if some >= one["sentences"] else f"the first {some} of these sentences"
+        lines += [f"Where it is lost, on the teachers' own recordings of {which} (coarse and fine on true semantic tokens, with the voice's prompt):"]
         lines += ["", *_render_stages(one["stages"])]
     return "\n".join(
         [

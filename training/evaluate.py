@@ -87,7 +87,7 @@ def evaluate_stages(bark: Bark, voice: str, recordings: list[Recording], hear: H
     figures = {f"{name}_word_error_rate": word_error_rate(pairs) for name, pairs in heard.items()}
     for kind, found in (("", distances), ("aligned_", aligned)):
         figures |= {f"{name}_{kind}mel_distance_db": float(np.mean(each)) for name, each in found.items()}
-    return {**figures, "teacher_largest_step": largest}
+    return {**figures, "teacher_largest_step": largest, "sentences": len(recordings)}
 
 
 def _resynthesise(bark: Bark, semantic: np.ndarray, voice: str, seed: int) -> np.ndarray:
@@ -139,9 +139,10 @@ def run(workspace: Workspace, folder: Path, count: int | None = None, sets: Sequ
         report["saved_voice_kept"] = evaluate_saved_voice(bark, texts[:count], workspace)
     for name in sets:
         sentences = {"heldout": read_heldout, "wide": read_wide}[name]()[:count]
-        found: dict[str, Any] = {"sentences": len(sentences)}
+        found: dict[str, Any] = {}
         report["sets"][name] = found
         if "voices" in parts:
+            found["sentences"] = len(sentences)
             found["voices"] = evaluate_voices(bark, name, sentences, hear, workspace)
         if "stages" in parts:
             found["stages"] = evaluate_teachers(bark, name, sentences, hear, workspace)
