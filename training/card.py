@@ -35,8 +35,11 @@ def render_figures(figures: Mapping[str, Any]) -> str:
     ]
     for name, one in sets.items():
         lines += ["", f"**{_SETS[name].format(one['sentences'])}**", "", *_render_voices(one["voices"]), ""]
+        if not one.get("stages"):
+            lines += ["Where it is lost was not measured on these."]
+            continue
         some = min(stage["sentences"] for stage in one["stages"].values())
-        which = "the same sentences" if some >= one["sentences"] else f"the first {some} of these sentences"
+        which = "the same sentences" if some == one["sentences"] else f"the first {some} of the set"
         lines += [f"Where it is lost, on the teachers' own recordings of {which} (coarse and fine on true semantic tokens, with the voice's prompt):"]
         lines += ["", *_render_stages(one["stages"])]
     return "\n".join(
