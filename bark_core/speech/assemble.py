@@ -24,7 +24,8 @@ class Assembly:
         self.sample_rate_hz = config.sample_rate_hz
         self._joiner = Joiner(config.sample_rate_hz)
         self._begin = time.perf_counter()
-        self._tokens: dict[str, list[np.ndarray]] = {stage: [] for stage in STAGES}
+        shapes = {"semantic": (0,), "coarse": (config.n_coarse_codebooks, 0), "fine": (config.n_fine_codebooks, 0)}
+        self._tokens = {stage: [np.zeros(shapes[stage], np.int64)] for stage in STAGES}
         self._logprobs: dict[str, list[tuple[float, int]]] = {stage: [] for stage in STAGES}
         self.audio = Whole()
         self.spoken: list[tuple[Line, Utterance]] = []

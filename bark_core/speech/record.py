@@ -64,7 +64,7 @@ def make_generation(
 ) -> Generation:
     """Return what was assembled, with all that makes it again. `made_with`: the model's name, digest and precision, and the version."""
     plan, audio = assembly.plan, assembly.audio.take()
-    voice = assembly.spoken[0][0].voice
+    voice = assembly.spoken[0][0].voice if assembly.spoken else None
     settings = {
         "text": plan.text,
         "voice": describe_voice(plan.voice, None if plan.voice is None else voice, presets),

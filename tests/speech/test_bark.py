@@ -235,6 +235,20 @@ def test_speech_that_never_begins_is_an_error_not_silence(bark: Bark) -> None:
         bark.generate("Hello", seed=1, min_eos_p=1e-9)
 
 
+def test_what_is_not_spoken_of_several_takes_nothing_from_the_others(bark: Bark, tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = bark.generate_batch(["Good day", "Hello"], seed=3, min_eos_p=1e-9, max_seconds=0.3)
+        for each in made:
+            assert each.audio.shape == (0,) and each.semantic.shape == (0,) and each.coarse.shape == (2, 0) and each.fine.shape == (8, 0)
+            assert "ended before it began, however often it was drawn, so it is left out" in each.notes[0]
+            with pytest.raises(InvalidInput, match="no audio"):
+                each.save(tmp_path / "nothing.wav")
+        assert not list(tmp_path.iterdir())
+        with pytest.raises(GenerationError, match="before it began, four times over"):
+            bark.generate("Good day. Hello there.", seed=3, min_eos_p=1e-9, max_seconds=0.3, split=True)
+
+
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"text": ""}, "The text is empty"),
     ({"text": " \n\t"}, "The text is empty"),
