@@ -102,8 +102,13 @@ def _speak(bark: Bark, batch: Sequence[Request], n_rows: int) -> list[Outcome]:
             return [Outcome(batch[0], error=explain(error))]
         middle = len(batch) // 2
         return [*_speak(bark, batch[:middle], n_rows), *_speak(bark, batch[middle:], n_rows)]
+    from bark_core.stages.jobs import explain_failure  # with torch, which a dry run has no use for
+
     outcomes: list[Outcome] = []
     for request, speech in zip(batch, generations, strict=True):
+        if not len(speech.audio):
+            outcomes.append(Outcome(request, error=explain_failure(request.text)))
+            continue
         try:
             data = speech.encode(replace(request.output, format=request.format))
         except Exception as error:

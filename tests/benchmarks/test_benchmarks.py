@@ -28,6 +28,7 @@ def run(root: Path, *arguments: str) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_bench_measures_every_stage_of_the_demo(root: Path) -> None:
     precisions = ("fp32", "fp32-step", "int8")
     document = run(root, "benchmarks.bench", "--model", "demo", "--precisions", *precisions, "--batches", "1", "2", "--runs", "1")
@@ -56,6 +57,7 @@ def test_a_level_holds_the_kernel_and_torch_alike() -> None:
     assert limit_level("x86-64-v3") == {"BARK_KERNEL_LEVEL": "x86-64-v3", "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
 
 
+@pytest.mark.slow
 def test_startup_is_timed_from_the_process_on(root: Path) -> None:
     row = run(root, "benchmarks.startup", "--model", "demo", "--precisions", "fp32", "--runs", "1")["rows"][0]
     assert 0 < row["imported"] < row["core"] < row["loaded"] < row["spoken"] and row["ready"] > 0
@@ -82,6 +84,7 @@ def test_a_random_checkpoint_that_ends_does_so_in_time(tmp_path: Path, monkeypat
     assert all(140 < len(bark.generate_semantic("One sentence.", seed=seed)) <= 402 for seed in range(2))
 
 
+@pytest.mark.slow
 def test_accuracy_leads_every_precision_along_the_same_tokens(root: Path, tmp_path: Path) -> None:
     (tmp_path / "one.txt").write_text("One sentence.\n", encoding="utf-8")
     document = run(root, "benchmarks.accuracy", "--sentences", str(tmp_path / "one.txt"), "--precisions", "fp32", "bf16")
@@ -116,6 +119,7 @@ def test_the_memory_model_counts_tensors_that_live_at_once() -> None:
     assert counter.peak == 2 * 100 * 4
 
 
+@pytest.mark.slow
 def test_the_large_model_fits_into_four_gigabytes_of_a_gpu() -> None:
     parts = count_memory(make_config("large"), 1)
     assert parts["semantic"]["cache"] == 2 * 24 * 1024 * 1024 * 2

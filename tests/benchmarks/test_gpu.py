@@ -42,6 +42,7 @@ def run(root: Path, out: Path, *arguments: str) -> tuple[str, dict[str, Any]]:
     return done.stdout, json.loads(out.read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 @WITHOUT_CARD
 def test_without_a_card_it_says_so_and_checks_what_it_can(root: Path, tmp_path: Path) -> None:
     printed, written = run(root, tmp_path / "gpu.json", "--sections", "card", "check", "sanitizer")

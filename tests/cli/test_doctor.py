@@ -71,6 +71,7 @@ def test_what_would_run_is_what_the_runtime_decides(monkeypatch: pytest.MonkeyPa
         assert "fp16 was asked for on a CPU" in str(found["fp16"].refused)
 
 
+@pytest.mark.slow
 def test_all_that_is_wrong_is_named_and_the_exit_code_is_1(tmp_path: Path, demo_folder: Path) -> None:
     weights = tmp_path / "weights"
     shutil.copytree(demo_folder, weights / "demo")

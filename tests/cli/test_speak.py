@@ -29,6 +29,7 @@ def test_dialogue_with_subtitles_in_another_format(tmp_path: Path) -> None:
     assert "<v ANNA>Good morning." in subtitles and subtitles.count("<v BEN>") >= 1
 
 
+@pytest.mark.slow
 def test_a_stream_to_a_pipe_is_what_is_written_to_a_file(root: Path, tmp_path: Path) -> None:
     whole = subprocess.run([*SPEAK, TEXT, "-o", str(tmp_path / "whole.wav"), "--split", "always"], cwd=root, capture_output=True, check=False)
     assert whole.returncode == 0, whole.stderr

@@ -55,6 +55,7 @@ def read_samples(url: str) -> np.ndarray:
         return np.frombuffer(file.readframes(file.getnframes()), np.int16)
 
 
+@pytest.mark.slow
 def test_pieces_come_one_by_one_and_are_the_whole(server: Server) -> None:
     events = list(read_events(server, prompt=TEXT, seed=3))
     pieces = [(at, read_samples(data["chunk"])) for at, event, data in events if event == "output"]

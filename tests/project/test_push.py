@@ -146,6 +146,7 @@ def test_cases_and_examples_are_inputs_of_the_schema(config: dict[str, Any], cas
         assert {"inputs": inputs} in cases, f"{name}.json is not tried before a push"
 
 
+@pytest.mark.slow
 def test_every_case_is_answered_as_it_expects(cases: list[dict[str, Any]]) -> None:
     """By the demo checkpoint, which has none of Suno's voices: its own speaks in their place."""
     with Server({"BARK_MODEL": "demo"}) as server:

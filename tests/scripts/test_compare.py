@@ -49,6 +49,7 @@ def cases(tmp_path: Path) -> list[str]:
     return [str(path) for path in paths]
 
 
+@pytest.mark.slow
 def test_one_version_is_the_same_as_itself(old: str, cases: list[str], root: Path) -> None:
     done = run(old, old, "--inputs", *cases, "--seeds", "2", root=root)
     assert done.returncode == 0, done.stdout + done.stderr

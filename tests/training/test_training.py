@@ -169,6 +169,7 @@ def test_a_run_goes_on_from_its_checkpoint(workspace: Workspace, capsys: pytest.
     assert (space.folder / "curves" / "fine.png").exists()
 
 
+@pytest.mark.slow
 def test_the_whole_chain_makes_a_checkpoint_that_speaks(workspace: Workspace, tmp_path: Path) -> None:
     from bark_core import Bark
 
