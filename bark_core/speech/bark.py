@@ -19,7 +19,7 @@ from bark_core.checkpoint.open import open_checkpoint
 from bark_core.config import BarkConfig
 from bark_core.engine.placement import plan_placement
 from bark_core.engine.runtime import Runtime
-from bark_core.errors import GenerationError, InvalidInput
+from bark_core.errors import InvalidInput
 from bark_core.speech.assemble import Assembly
 from bark_core.speech.generation import Generation
 from bark_core.speech.lines import Event
@@ -29,7 +29,7 @@ from bark_core.speech.record import make_generation
 from bark_core.speech.session import Session
 from bark_core.speech.stream import SpeechStream
 from bark_core.speech.verify import make_listener
-from bark_core.stages.jobs import Job, Randomness, explain_failure
+from bark_core.stages.jobs import Job, Randomness
 from bark_core.stages.run import OnProgress, decode_audio, drain, speak_coarse, speak_fine, speak_semantic
 from bark_core.text.wordpiece import TextEncoder
 from bark_core.types import GenerateOptions, SamplingOptions, check_seed, choose_seed, is_whole
@@ -125,10 +125,7 @@ class Bark:
         Raises: InvalidInput for anything out of range, GenerationError where the model would not begin to speak.
         """
         sampling = (text_temp, waveform_temp, fine_temp, min_eos_p, top_k, top_p, max_seconds)
-        made = self.generate_batch([text], [voice], seed, *sampling, batch_size, on_progress, **more)[0]
-        if not len(made.audio):
-            raise GenerationError(explain_failure(text))
-        return made
+        return self.generate_batch([text], [voice], seed, *sampling, batch_size, on_progress, **more)[0]
 
     def generate_batch(
         self,

@@ -11,7 +11,7 @@ from contextlib import closing, suppress
 import numpy as np
 
 from bark_core.engine.runtime import Runtime
-from bark_core.errors import BarkWarning, InvalidInput
+from bark_core.errors import BarkWarning, GenerationError, InvalidInput
 from bark_core.speech.assemble import Assembly
 from bark_core.speech.lines import Event, Line, Listener
 from bark_core.speech.narrate import Narrator
@@ -19,6 +19,7 @@ from bark_core.speech.notes import warn_of
 from bark_core.speech.options import SpeechOptions
 from bark_core.speech.plan import make_lines, plan_text
 from bark_core.speech.scheduler import Scheduler
+from bark_core.stages.jobs import explain_failure
 from bark_core.text.wordpiece import TextEncoder
 from bark_core.types import GenerateOptions, History
 from bark_core.voices.voice import VoiceLike
@@ -112,3 +113,5 @@ class Session:
             # Where a filter makes errors of warnings, what is done is not thrown away for one; the notes are in it.
             with suppress(BarkWarning):
                 warn_of(note for each in self.assemblies for note in each.notes if note not in self._warned)
+            if len(self.assemblies) == 1 and not self.assemblies[0].spoken:
+                raise GenerationError(explain_failure(self.assemblies[0].plan.text))

@@ -247,6 +247,8 @@ def test_what_is_not_spoken_of_several_takes_nothing_from_the_others(bark: Bark,
         assert not list(tmp_path.iterdir())
         with pytest.raises(GenerationError, match="before it began, four times over"):
             bark.generate("Good day. Hello there.", seed=3, min_eos_p=1e-9, max_seconds=0.3, split=True)
+        with pytest.raises(GenerationError, match="before it began, four times over"):
+            list(bark.stream("Good day. Hello there.", seed=3, min_eos_p=1e-9, max_seconds=0.3, split=True))
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
