@@ -239,6 +239,6 @@ def test_what_is_set_is_read(deploy: Path, pod: dict[str, Any], services: dict[s
     names |= services["bark-1"]["environment"].keys() | services["gateway"]["environment"].keys()
     names |= (sky["envs"].keys() | sky["secrets"].keys()) - {"BARK_IMAGE", "GATEWAY_IMAGE"}
     code = "".join(path.read_text(encoding="utf-8") for path in (root / "bark_core").rglob("*.py"))
-    assert names == {"BARK_MODEL", "BARK_API_KEY"} and all(f'"{name}"' in code for name in names)
+    assert names == {"BARK_MODEL", "BARK_API_KEY", "XDG_CACHE_HOME"} and all(f'"{name}"' in code for name in names)
     assert all(f"${name}" in sky["run"] for name in ("BARK_IMAGE", "GATEWAY_IMAGE"))
     assert all((root / path).exists() for path in ("predictors/concurrent.yaml", services["gateway"]["build"]["dockerfile"]))
