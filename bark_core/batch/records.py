@@ -110,21 +110,21 @@ class _Lines:
 
 
 def _read_texts(_: Path, file: BinaryIO, __: Sequence[str]) -> Iterator[Record]:
-    lines = _Lines(file)
-    for line in lines:
-        if (fault := lines.take_fault(lines.number, lines.number)) is not None:
-            yield Record(lines.number, problem=f"It {fault}")
-        elif line.strip():
-            yield Record(lines.number, {"text": line.strip()})
+    return _read_each(file, lambda number, line: Record(number, {"text": line.strip()}))
 
 
 def _read_objects(_: Path, file: BinaryIO, __: Sequence[str]) -> Iterator[Record]:
+    return _read_each(file, _read_object)
+
+
+def _read_each(file: BinaryIO, read: Callable[[int, str], Record]) -> Iterator[Record]:
+    """Yield what `read` makes of each line's number and text, but for those that are empty, or cannot be read."""
     lines = _Lines(file)
     for line in lines:
         if (fault := lines.take_fault(lines.number, lines.number)) is not None:
             yield Record(lines.number, problem=f"It {fault}")
         elif line.strip():
-            yield _read_object(lines.number, line)
+            yield read(lines.number, line)
 
 
 def _read_object(number: int, line: str) -> Record:

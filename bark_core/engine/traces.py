@@ -7,7 +7,7 @@ asks for them. Elsewhere a span costs one look into a dictionary.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +15,7 @@ _API = "opentelemetry.trace"
 
 
 @contextmanager
-def span(name: str, attributes: Mapping[str, str | int | float] | None = None) -> Iterator[None]:
+def span(name: str) -> Iterator[None]:
     """Record what happens inside as a span, under the one that is current where it begins; do nothing without OpenTelemetry.
 
     It never becomes the current one: it may be open across the steps of a generator, while its consumer has spans of its own.
@@ -24,7 +24,7 @@ def span(name: str, attributes: Mapping[str, str | int | float] | None = None) -
     if api is None:
         yield
         return
-    current = api.get_tracer("bark_core").start_span(name, attributes=dict(attributes or {}))
+    current = api.get_tracer("bark_core").start_span(name)
     try:
         yield
     except Exception as error:

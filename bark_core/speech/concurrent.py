@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from bark_core.errors import BarkError
 from bark_core.speech.bark import Bark
 from bark_core.speech.host import Host
 from bark_core.speech.output import OutputOptions
 from bark_core.speech.progress import ProgressBar
-from bark_core.speech.service import Record, Service, report
+from bark_core.speech.service import Record, Service, print_unforeseen, report
 from bark_core.speech.session import Session
 
 N_SLOTS = 8
@@ -39,9 +37,9 @@ class ConcurrentService(Service):
     async def speak_beside(self, record: Record, **inputs: Any) -> Path:
         """Make one prediction beside others; return its file. Cancelling this stops it alone. Raises: as `speak`."""
         self._drop_old()
-        try:
-            # What may take long, a download for one, is done in threads of the loop's, which have this prediction's context.
-            session, output = await asyncio.to_thread(self._open, inputs)
+        # What may take long, a download for one, is done in threads of the loop's, which have this prediction's context.
+        session, output = await asyncio.to_thread(self._open, inputs)
+        with print_unforeseen():
             with ProgressBar() as progress:
                 await self._speak(session, progress)
             generation = self.bark.present(session.assemblies[0], session)
@@ -49,11 +47,6 @@ class ConcurrentService(Service):
             path = self._name_file(output)
             self._given.append((time.monotonic(), path))
             return await asyncio.to_thread(generation.save, path, output)
-        except BarkError:
-            raise
-        except Exception:
-            traceback.print_exc()
-            raise
 
     async def _speak(self, session: Session, progress: ProgressBar) -> None:
         news, loop = asyncio.Event(), asyncio.get_running_loop()
@@ -63,6 +56,7 @@ class ConcurrentService(Service):
                 with suppress(TimeoutError):
                     await asyncio.wait_for(news.wait(), LOOK_S)
                 news.clear()
+                ticket.pieces.clear()  # the session has the whole: long speech is not held twice
                 for event in list(ticket.progress.values()):
                     progress(*event)
         finally:

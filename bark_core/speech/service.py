@@ -112,19 +112,13 @@ class Service:
     def _prepare(self, inputs: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any], OutputOptions]]:
         """Read the inputs, and say what is spoken; messages inside name an upload by its input, and what is unforeseen is printed whole."""
         self._drop_outputs()
-        try:
+        with print_unforeseen():
             text, options, output = read_inputs(inputs)
             self._find_presets(options)
             print(f"Seed: {options['seed']}")
             print(describe_request(text, options, output))
             with keep_upload(inputs.get(UPLOAD), self._folder.name, UPLOAD) as upload:
                 yield text, {**options, "voice": upload or options["voice"]}, output
-        except BarkError:
-            raise
-        except Exception:
-            # The server reports no more of an error than its message.
-            traceback.print_exc()
-            raise
 
     def _find_presets(self, options: dict[str, Any]) -> None:
         """Let only the model's presets be voices by name: a library call opens whatever file has that name, and a server must not."""
@@ -142,6 +136,18 @@ class Service:
         for path in self._outputs:
             path.unlink(missing_ok=True)
         self._outputs.clear()
+
+
+@contextmanager
+def print_unforeseen() -> Iterator[None]:
+    """Print an error whole that is not one of ours: the server reports no more of it than its message."""
+    try:
+        yield
+    except BarkError:
+        raise
+    except Exception:
+        traceback.print_exc()
+        raise
 
 
 def read_inputs(inputs: Mapping[str, Any]) -> tuple[str, dict[str, Any], OutputOptions]:
