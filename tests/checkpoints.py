@@ -22,24 +22,12 @@ from torch import Tensor
 from bark_core.checkpoint.convert import save_checkpoint
 from bark_core.config import PARTS, BarkConfig, CodecConfig, FineConfig, GPTConfig
 from bark_core.engine.runtime import make_model
+from benchmarks.names import rename_for_transformers
 
 States = dict[str, dict[str, Tensor]]
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
-
-_TO_TRANSFORMERS = (
-    (r"^wtes\.", "input_embeds_layers."),
-    (r"^wte\.", "input_embeds_layer."),
-    (r"^wpe\.", "position_embeds_layer."),
-    (r"^ln_f\.", "layernorm_final."),
-    (r"^h\.", "layers."),
-    (r"\.ln_(\d)\.", r".layernorm_\1."),
-    (r"\.c_attn\.", ".att_proj."),
-    (r"\.attn\.c_proj\.", ".attn.out_proj."),
-    (r"\.c_fc\.", ".in_proj."),
-    (r"\.mlp\.c_proj\.", ".mlp.out_proj."),
-)
 
 DEMO_README = """# A demo checkpoint, untrained
 
@@ -153,9 +141,7 @@ def transformers_tensors(config: BarkConfig, states: States, parametrized: bool 
     tensors: dict[str, Tensor] = {}
     for stage, prefix in (("semantic", "semantic"), ("coarse", "coarse_acoustics"), ("fine", "fine_acoustics")):
         for name, tensor in states[stage].items():
-            for pattern, theirs in _TO_TRANSFORMERS:
-                name = re.sub(pattern, theirs, name)
-            tensors[f"{prefix}.{name}"] = tensor
+            tensors[f"{prefix}.{rename_for_transformers(name)}"] = tensor
         if stage != "fine":
             size = getattr(config, stage).block_size
             mask = torch.ones(size, size, dtype=torch.bool).tril()[None, None]

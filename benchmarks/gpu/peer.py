@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-import re
 from typing import Any
 
 import torch
 
 from bark_core.config import STAGES
 from benchmarks.gpu.common import Found, Setting, load, make_states, time_stages
+from benchmarks.names import rename_for_transformers
 from benchmarks.shapes import N_SEMANTIC
-
-NAMES = (
-    (r"^wtes\.", "input_embeds_layers."),
-    (r"^wte\.", "input_embeds_layer."),
-    (r"^wpe\.", "position_embeds_layer."),
-    (r"^ln_f\.", "layernorm_final."),
-    (r"^h\.", "layers."),
-    (r"\.ln_(\d)\.", r".layernorm_\1."),
-    (r"\.c_attn\.", ".att_proj."),
-    (r"\.attn\.c_proj\.", ".attn.out_proj."),
-    (r"\.c_fc\.", ".in_proj."),
-    (r"\.mlp\.c_proj\.", ".mlp.out_proj."),
-)
-"""Our names of tensors, and what stands for them there."""
 
 PARTS = {"semantic": "semantic", "coarse": "coarse_acoustics", "fine": "fine_acoustics"}
 
@@ -63,16 +49,9 @@ def share_weights(setting: Setting, theirs: Any) -> list[str]:
     """Give a BarkModel our weights; return the names of its tensors that got none."""
     load_state, left = make_states(setting), list[str]()
     for part in STAGES:
-        state = {rename(name): tensor for name, tensor in load_state(part).items()}
+        state = {rename_for_transformers(name): tensor for name, tensor in load_state(part).items()}
         found = getattr(theirs, PARTS[part]).load_state_dict(state, strict=False)
         if found.unexpected_keys:
             raise RuntimeError(f"{part}: transformers has no {found.unexpected_keys[0]}")
         left += [f"{part}.{name}" for name in found.missing_keys if not name.endswith((".bias", ".attn.bias")) and "lm_heads" not in name]
     return left
-
-
-def rename(name: str) -> str:
-    """Return what transformers calls a tensor."""
-    for ours, theirs in NAMES:
-        name = re.sub(ours, theirs, name)
-    return name
