@@ -22,10 +22,8 @@ from bark_core.engine.speculate import SpeculativeEngine
 from bark_core.engine.speeds import measure_drafts
 from bark_core.errors import InvalidInput
 from bark_core.speech.service import Service, read_switch
-from tests.engine.test_native import make_causal, native_library
+from tests.engine.test_native import make_causal
 from tests.stages.test_reference_tokens import SAMPLING, TEXT_IDS, VOICES, generators, in_step, make_bark, make_voice
-
-__all__ = ["native_library"]
 
 
 def drafting_bark(bark: Bark, n_tokens: int) -> Bark:

@@ -20,39 +20,14 @@ from torch import Tensor, nn
 from bark_core.config import BarkConfig, CodecConfig, FineConfig, GPTConfig
 from bark_core.engine import runtime
 from bark_core.engine.compile import NativeUnavailable
-from bark_core.engine.levels import LEVEL_VARIABLE, NATIVE, list_runnable
 from bark_core.engine.loop import Engine
-from bark_core.engine.native import NativeEngine, NativeWindows, load_library
+from bark_core.engine.native import NativeEngine, NativeWindows
 from bark_core.engine.placement import plan_placement
 from bark_core.engine.runtime import Runtime, make_model
 from bark_core.model.quantize import Int8Linear, quantize_linears
 from bark_core.model.transformer import Block, CausalGPT, FineGPT
 
 TOLERANCES = {"fp32": 2e-6, "bf16": 0.03, "int8": 0.03}
-
-
-ASKED = os.environ.get(LEVEL_VARIABLE)
-LEVELS = [ASKED] if ASKED else [NATIVE, *(level.name for level in list_runnable()[:-1])]
-"""What the kernel is tested at: the level asked for, or all that this processor can run. The last of those is what "native" amounts to."""
-
-
-@pytest.fixture(scope="module", params=LEVELS)
-def library(request: pytest.FixtureRequest) -> ctypes.CDLL:
-    """The kernel at each level in turn."""
-    return open_library(request.param)
-
-
-@pytest.fixture(scope="module")
-def native_library() -> ctypes.CDLL:
-    """The kernel as it is used here."""
-    return open_library(None)
-
-
-def open_library(level: str | None) -> ctypes.CDLL:
-    try:
-        return load_library(level=level)
-    except NativeUnavailable as error:
-        pytest.skip(f"no compiled step on this machine: {error}")
 
 
 def make_causal(precision: str, width: int = 128, n_head: int = 2, bias: bool = False) -> CausalGPT:

@@ -22,7 +22,7 @@ from bark_core.stages.coarse import NO_END, CoarseRow, run_coarse
 from bark_core.stages.semantic import SemanticRow, run_semantic
 from bark_core.types import SamplingOptions
 from tests.engine.test_graphs import CONFIG, make
-from tests.engine.test_native import LEVELS, TOLERANCES, error_of, make_causal, open_library
+from tests.engine.test_native import TOLERANCES, error_of, make_causal
 
 SAMPLING = {
     "sampled": SamplingOptions(0.7),
@@ -31,18 +31,6 @@ SAMPLING = {
     "top-p": SamplingOptions(1.0, top_p=0.8),
     "both": SamplingOptions(1.1, top_k=30, top_p=0.9),
 }
-
-
-@pytest.fixture(scope="module", params=LEVELS)
-def library(request: pytest.FixtureRequest) -> ctypes.CDLL:
-    """The kernel at each level in turn."""
-    return open_library(request.param)
-
-
-@pytest.fixture(scope="module")
-def native_library() -> ctypes.CDLL:
-    """The kernel as it is used here."""
-    return open_library(None)
 
 
 @torch.inference_mode()
