@@ -99,15 +99,3 @@ class Pace:
                 best = max(range(1, min(MAX_TOKENS, MAX_ROWS // n) + 1), key=lambda k: self.gain(n, k) if k > 1 else _GAIN)
                 return best, self.gain(n, best) if best > 1 else 1.0
         return 1, 1.0
-
-
-class FixedPace(Pace):
-    """As many tokens a round as are asked for, whatever they take."""
-
-    def __init__(self, n_tokens: int) -> None:
-        super().__init__()
-        self._n_tokens = n_tokens
-
-    def choose(self, n: int) -> int:
-        del n
-        return self._n_tokens

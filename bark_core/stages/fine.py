@@ -72,18 +72,6 @@ class FineRow:
         return self._codes[self._n_history : self._n_history + self._n_new].numpy().T.copy()
 
 
-def run_fine(
-    model: FineGPT, config: BarkConfig, rows: Sequence[FineRow], options: SamplingOptions, n_slots: int = 1
-) -> Generator[list[FineRow]]:
-    """Fill all rows, window by window, the first `n_slots` that have one left together; yield them after each codebook.
-
-    Raises: GenerationError where the model gives probabilities that are not numbers.
-    """
-    while active := [row for row in rows if row.n_done < row.n_loops][:n_slots]:
-        for _ in fill_windows(model, config, active, [options] * len(active)):
-            yield active
-
-
 @resumed_computing
 def fill_windows(model: FineGPT, config: BarkConfig, rows: Sequence[FineRow], options: Sequence[SamplingOptions]) -> Generator[None]:
     """Fill the next window of each row together, each with its own options; yield after each codebook.

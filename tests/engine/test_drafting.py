@@ -16,12 +16,13 @@ from bark_core.engine import drafting
 from bark_core.engine.drafting import Speculation
 from bark_core.engine.memory import available_bytes
 from bark_core.engine.native import NativeEngine
-from bark_core.engine.pace import MAX_ROWS, MAX_TOKENS, FixedPace, Pace
+from bark_core.engine.pace import MAX_ROWS, MAX_TOKENS, Pace
 from bark_core.engine.runtime import CAUSAL, Runtime
 from bark_core.engine.speculate import SpeculativeEngine
 from bark_core.engine.speeds import measure_drafts
 from bark_core.errors import InvalidInput
 from bark_core.speech.service import Service, read_switch
+from tests.engine.paces import FixedPace
 from tests.engine.test_native import make_causal
 from tests.stages.test_reference_tokens import SAMPLING, TEXT_IDS, VOICES, generators, in_step, make_bark, make_voice
 

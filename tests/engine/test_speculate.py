@@ -15,12 +15,12 @@ from torch import Tensor
 from bark_core.config import GPTConfig
 from bark_core.engine.loop import Batch, Engine, Row
 from bark_core.engine.native import NativeEngine
-from bark_core.engine.pace import FixedPace
 from bark_core.engine.speculate import Draft, SpeculativeEngine
 from bark_core.model.transformer import CausalGPT
 from bark_core.stages.coarse import NO_END, CoarseRow, run_coarse
 from bark_core.stages.semantic import SemanticRow, run_semantic
 from bark_core.types import SamplingOptions
+from tests.engine.paces import FixedPace
 from tests.engine.test_graphs import CONFIG, make
 from tests.engine.test_native import TOLERANCES, error_of, make_causal
 

@@ -21,7 +21,7 @@ from bark_core.engine.placement import plan_placement
 from bark_core.engine.runtime import Runtime
 from bark_core.model.transformer import Block
 from bark_core.stages.coarse import CoarseRow, run_coarse
-from bark_core.stages.fine import FineRow, run_fine
+from bark_core.stages.fine import FineRow, fill_windows
 from bark_core.stages.semantic import SemanticRow, run_semantic
 from bark_core.text.wordpiece import TextEncoder
 from bark_core.types import SamplingOptions
@@ -146,7 +146,7 @@ def test_fine_log_probabilities_are_those_of_speech_not_of_padding() -> None:
     bark = make_bark(plain=True)
     model, coarse = bark.runtime.fine, np.random.default_rng(1).integers(0, 1024, (2, 40))
     row = FineRow(CONFIG, coarse, None, torch.Generator())
-    for _ in run_fine(model, CONFIG, [row], SamplingOptions(0)):
+    for _ in fill_windows(model, CONFIG, [row], [SamplingOptions(0)]):
         pass
     codes, total = torch.full((CONFIG.fine_window, 8), CONFIG.codebook_size), 0.0
     codes[:40, :2] = torch.from_numpy(coarse.T)
