@@ -68,7 +68,7 @@ def main() -> None:
     document = {"date": time.strftime("%Y-%m-%d %H:%M"), "device": str(device), "model": setting.model, "sections": {}}
     end = time.monotonic() + options.budget
     for name in options.sections:
-        found = run_apart(setting, name, min(SECTIONS[name].limit_s, end - time.monotonic()))
+        found = run_apart(setting, name, end - time.monotonic())
         document["sections"][name] = found
         # By way of another name, so that a loan that ends meanwhile leaves the last whole file.
         spare = options.out.with_name(options.out.name + ".new")
@@ -104,9 +104,13 @@ def run_section(setting: Setting, section: Section) -> Found:
         return {"failed": f"{type(error).__name__}: {error}"[:300], "trace": traceback.format_exc()[-3000:]}
 
 
-def run_apart(setting: Setting, name: str, limit_s: float) -> Found:
-    """Run a section in a process of its own; return what it found, and the seconds that it took."""
-    if limit_s < 5:
+def run_apart(setting: Setting, name: str, left_s: float) -> Found:
+    """Run a section in a process of its own; return what it found, and the seconds that it took.
+
+    It fails that is not done within its own limit; what the budget has no time for (`left_s`) is skipped, begun or not.
+    """
+    limit_s = min(SECTIONS[name].limit_s, left_s)
+    if left_s < 5:
         return {"skipped": "the budget was used up"}
     begin = time.monotonic()
     command = [sys.executable, "-m", "benchmarks.gpu", "--only", name, "--model", setting.model]
@@ -116,7 +120,7 @@ def run_apart(setting: Setting, name: str, limit_s: float) -> Found:
         if not found:
             found = {"failed": f"it ended with {done.returncode}", "trace": done.stderr[-3000:]}
     except subprocess.TimeoutExpired:
-        found = {"failed": f"not done after {limit_s:.0f} seconds"}
+        found = {"skipped": f"the budget ended {left_s:.0f} seconds into it"} if left_s <= limit_s else {"failed": f"not done after {limit_s:.0f} seconds"}
     except (IndexError, ValueError) as error:
         found = {"failed": f"it said nothing that can be read: {error}"}
     return {**found, "took_s": round(time.monotonic() - begin, 1)}

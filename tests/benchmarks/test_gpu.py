@@ -77,6 +77,16 @@ def test_a_budget_that_is_used_up_and_a_section_that_fails_leave_the_others(monk
     assert "nothing that can be read" in run_apart(CPU, "card", 30)["failed"]
 
 
+def test_a_section_is_skipped_where_the_budget_ends_within_it_and_fails_where_its_own_time_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = tmp_path / "slow"
+    slow.write_text("#!/bin/sh\nexec sleep 60\n")
+    slow.chmod(0o755)
+    monkeypatch.setattr(command.sys, "executable", str(slow))
+    assert run_apart(CPU, "card", 5)["skipped"] == "the budget ended 5 seconds into it"
+    monkeypatch.setitem(SECTIONS, "card", Section("card", "nothing", 1))
+    assert run_apart(CPU, "card", 60)["failed"] == "not done after 1 seconds"
+
+
 def test_tables_have_a_line_a_row() -> None:
     found = {"steps": [{"rows": 1, "ms": 1.23456}, {"rows": 10, "more": [1]}], "trace": "x"}
     document = {"device": "cuda:0", "model": "large", "date": "…", "sections": {"steps": found}}
