@@ -79,7 +79,10 @@ def _stage(input_vocab_size: int, output_vocab_size: int) -> GPTConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class BarkConfig:
-    """One checkpoint, whole. Rates in Hz, windows in positions or tokens, ids as the stages' vocabularies have them."""
+    """One checkpoint, whole. Rates in Hz, windows in positions or tokens, ids as the stages' vocabularies have them.
+
+    `utterance_s`: a long text is split into utterances of at most so many seconds, by estimate: the longest that the checkpoint speaks well.
+    """
 
     name: str = "large"
     sample_rate_hz: int = SAMPLE_RATE
@@ -105,6 +108,8 @@ class BarkConfig:
     sliding_window: int = 60
     fine_window: int = 1024
     fine_history: int = 512
+
+    utterance_s: float = 10.0
 
     semantic: GPTConfig = field(default_factory=lambda: _stage(input_vocab_size=129_600, output_vocab_size=10_048))
     coarse: GPTConfig = field(default_factory=lambda: _stage(input_vocab_size=12_096, output_vocab_size=12_096))
@@ -148,6 +153,8 @@ class BarkConfig:
             if value < least or (most is not None and value > most):
                 wanted = f"{least}" if most == least else f"at least {least}" if most is None else f"{least} to {most}"
                 raise CheckpointError(f"The checkpoint's config gives {name} = {value}; the rest of it needs {wanted}.")
+        if isinstance(self.utterance_s, bool) or not isinstance(self.utterance_s, (int, float)) or not 1 <= self.utterance_s <= 10:
+            raise CheckpointError(f"The checkpoint's config gives utterance_s = {self.utterance_s!r}; it must be a number of seconds from 1 to 10.")
         if self.sliding_window % 2:
             raise CheckpointError(f"The checkpoint's config gives sliding_window = {self.sliding_window}; it must be even.")
 

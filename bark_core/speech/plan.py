@@ -20,6 +20,9 @@ from bark_core.voices.voice import VoiceLike
 FIRST_S = 3.0
 """About how long the first utterance of a long text is, so that a listener does not wait: the others are up to ten seconds."""
 
+WHOLE = 1.3
+"""How much longer than an utterance a text may be and still be left whole: 13 seconds where utterances have 10."""
+
 ROOM = 0.65
 """The share of the longest speech that an utterance is planned for: a slow take must find its end before the ceiling."""
 
@@ -49,9 +52,9 @@ def plan_text(
         return Plan(text, voice, seed, [Utterance(whole)], True)
     longest_s = config.max_semantic_steps / config.semantic_rate_hz
     limits = Limits(
-        whole_s=FIRST_S if options.split is True else min(13.0, longest_s * 0.85),
+        whole_s=FIRST_S if options.split is True else min(config.utterance_s * WHOLE, longest_s * 0.85),
         whole_tokens=encoder.max_tokens,
-        utterance_s=min(10.0, longest_s * ROOM),
+        utterance_s=min(config.utterance_s, longest_s * ROOM),
     )
     utterances = parse_script(
         text,

@@ -171,6 +171,7 @@ def test_an_empty_file_and_a_file_for_a_folder(speak: Any, tmp_path: Path) -> No
         speak(tmp_path / "a.txt", folder="file")
 
 
+@pytest.mark.slow
 def test_ten_thousand_lines_start_at_once_and_few_are_held(tmp_path: Path) -> None:
     source, parrot = tmp_path / "a.jsonl", Parrot()
     with open(source, "w") as file:

@@ -95,6 +95,7 @@ def test_accuracy_leads_every_precision_along_the_same_tokens(root: Path, tmp_pa
         assert 0 < rounded["error"] < 0.1 and rounded["same_draw"] > 0.8
 
 
+@pytest.mark.slow
 def test_the_cost_model_counts_what_the_models_hold() -> None:
     small, large = make_config("small"), make_config("large")
     n_bytes, flops = step_cost(large.coarse, 1024, 600, 1, "fp16")

@@ -77,6 +77,7 @@ def test_a_budget_that_is_used_up_and_a_section_that_fails_leave_the_others(monk
     assert "nothing that can be read" in run_apart(CPU, "card", 30)["failed"]
 
 
+@pytest.mark.slow
 def test_a_section_is_skipped_where_the_budget_ends_within_it_and_fails_where_its_own_time_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     slow = tmp_path / "slow"
     slow.write_text("#!/bin/sh\nexec sleep 60\n")
@@ -93,6 +94,7 @@ def test_tables_have_a_line_a_row() -> None:
     assert write_table(document).splitlines() == ["cuda:0, large, …", "", "== steps", "steps:", "  rows  ms     more", "  1     1.235", "  10           1"]
 
 
+@pytest.mark.slow
 def test_a_card_is_expected_to_take_longer_than_it_must() -> None:
     config = make_config("large")
     by_card = {card.name: predict(config, card, "fp16", 1) for card in CARDS}

@@ -142,6 +142,7 @@ save_checkpoint(folder, config, load, Path(tokenizer))
 """
 
 
+@pytest.mark.slow
 def test_two_writers_of_one_folder_take_turns_and_a_killed_one_blocks_nobody(tokenizer: Path, tmp_path: Path) -> None:
     folder = tmp_path / "it"
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
@@ -230,6 +231,7 @@ def fast_state(config: BarkConfig, part: str) -> Mapping[str, Tensor]:
     return {name: torch.empty(tensor.shape) for name, tensor in meta.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("what", "most"), [("load", 1.3), ("convert", 0.7)])
 def test_memory_stays_near_the_size_of_the_weights(what: str, most: float, large_folder: Path) -> None:
     """Loading: 1.3 times the weights. Converting: one stage, mapped, and its 16-bit copy, never the whole."""

@@ -72,6 +72,7 @@ def test_a_full_disk_is_a_sentence_wherever_it_is(world: World, mounted: Callabl
         fetch.check_room(disk / "a" / "b", 2**30)
 
 
+@pytest.mark.slow
 def test_two_processes_fetch_at_once_and_get_one_checkpoint(world: World) -> None:
     world.hub.pause_s[BIN] = 1.0
     processes = [world.start("fetch", "small") for _ in range(2)]
@@ -85,6 +86,7 @@ def test_two_processes_fetch_at_once_and_get_one_checkpoint(world: World) -> Non
     assert {path.name for path in world.weights.iterdir()} == {"registry.toml", "small"}
 
 
+@pytest.mark.slow
 def test_after_a_killed_fetch_the_next_one_works_and_clears_up(world: World) -> None:
     world.hub.pause_s[BIN] = 60.0
     process = world.start("fetch", "small")
@@ -100,6 +102,7 @@ def test_after_a_killed_fetch_the_next_one_works_and_clears_up(world: World) -> 
     assert not [path for path in world.blobs() if path.suffix == ".incomplete"]
 
 
+@pytest.mark.slow
 def test_the_environment_of_a_process_is_honoured(world: World, tmp_path: Path) -> None:
     offline = world.start("fetch", "small", HF_HUB_OFFLINE="1")
     environment = world.environment(XDG_CACHE_HOME=str(tmp_path / "xdg"))

@@ -32,6 +32,7 @@ def refuse(world: World, **environment: str) -> str:
     return said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variable", ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"])
 def test_a_token_that_is_not_accepted_is_named_and_not_shown(world: World, variable: str) -> None:
     world.hub.token = "hf_right"
@@ -40,6 +41,7 @@ def test_a_token_that_is_not_accepted_is_named_and_not_shown(world: World, varia
     assert "hf_wrong" not in said and "later" not in said
 
 
+@pytest.mark.slow
 def test_a_kept_token_that_is_not_accepted_is_named_by_its_file(world: World) -> None:
     world.hub.token = "hf_right"
     world.home.mkdir(exist_ok=True)
@@ -47,6 +49,7 @@ def test_a_kept_token_that_is_not_accepted_is_named_by_its_file(world: World) ->
     assert f"the access token in {world.home / 'token'} (401)" in refuse(world)
 
 
+@pytest.mark.slow
 def test_a_hub_that_wants_a_token_says_so_and_takes_the_right_one(world: World) -> None:
     world.hub.token = "hf_right"
     said = refuse(world)
@@ -55,6 +58,7 @@ def test_a_hub_that_wants_a_token_says_so_and_takes_the_right_one(world: World) 
     assert process.communicate(timeout=120)[0] == f"{world.weights / 'small'}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("status", "token"), [(403, "hf_mine"), (401, None)])
 def test_a_gated_repository_is_there_and_its_terms_are_to_be_accepted(world: World, status: int, token: str | None) -> None:
     world.hub.statuses[BIN] = status
@@ -65,12 +69,14 @@ def test_a_gated_repository_is_there_and_its_terms_are_to_be_accepted(world: Wor
     assert ("the access token in HF_TOKEN has no access to it" in said) == (token is not None)
 
 
+@pytest.mark.slow
 def test_a_refusal_without_a_reason_says_what_to_look_at(world: World) -> None:
     world.hub.statuses[BIN] = 403
     assert f"refuses to send {BIN} (403). Check whether a proxy or a firewall" in refuse(world)
     assert "Check whether the access token in HF_TOKEN may read it" in refuse(world, HF_TOKEN="hf_mine")
 
 
+@pytest.mark.slow
 def test_a_proxy_that_wants_a_password_is_named(world: World) -> None:
     with open_proxy() as proxy:
         assert refuse(world, HTTP_PROXY=proxy) == (
@@ -80,6 +86,7 @@ def test_a_proxy_that_wants_a_password_is_named(world: World) -> None:
     assert world.hub.requests == []
 
 
+@pytest.mark.slow
 def test_a_proxy_that_refuses_a_password_is_named_without_it(world: World) -> None:
     with open_proxy() as proxy:
         said = refuse(world, https_proxy=proxy.replace("//", "//me:secret@"), HF_ENDPOINT="https://hub.invalid")
@@ -87,12 +94,14 @@ def test_a_proxy_that_refuses_a_password_is_named_without_it(world: World) -> No
     assert "secret" not in said
 
 
+@pytest.mark.slow
 def test_a_network_that_wants_one_to_sign_in_is_told_from_a_hub(world: World) -> None:
     world.hub.page = b"<!DOCTYPE html><title>Sign in</title>"
     said = refuse(world)
     assert f"{world.hub.endpoint} answers {BIN} with something that no model hub sends" in said and "Sign in to the network, or check HF_ENDPOINT" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["config.json", "vocab.txt", "speaker_embeddings/announcer_fine_prompt.npy"])
 def test_a_page_in_the_place_of_a_file_is_told_and_not_kept(world: World, name: str) -> None:
     page = b"\n <HTML><body>Too many requests</body>"

@@ -26,6 +26,7 @@ def run(root: Path, *arguments: str | Path, text: bytes | None = None) -> subpro
     return subprocess.run([*BARK, *arguments], cwd=root, input=text, capture_output=True, check=False)
 
 
+@pytest.mark.slow
 def test_speak_writes_a_wav_that_says_how_it_was_made(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.wav"
     done = run(root, "speak", "One, two.", "-o", out, "--seed", "5", "--text-temp", "0.6", "--device", "cpu", "--precision", "fp32")
@@ -40,6 +41,7 @@ def test_speak_writes_a_wav_that_says_how_it_was_made(root: Path, tmp_path: Path
     assert (info["text"], info["seed"], info["text_temp"], info["model"]) == ("One, two.", 5, 0.6, "demo")
 
 
+@pytest.mark.slow
 def test_text_from_a_pipe_and_speech_to_a_pipe(root: Path, tmp_path: Path) -> None:
     done = run(root, "speak", "-", "-o", "-", "--seed", "5", text="Grün ist es!\n".encode())
     assert done.returncode == 0, done.stderr
@@ -49,6 +51,7 @@ def test_text_from_a_pipe_and_speech_to_a_pipe(root: Path, tmp_path: Path) -> No
     assert json.loads(run(root, "info", tmp_path / "piped.wav").stdout)["text"].strip() == "Grün ist es!"
 
 
+@pytest.mark.slow
 def test_speech_can_be_kept_as_a_voice(root: Path, tmp_path: Path) -> None:
     voice = tmp_path / "voice.npz"
     first = run(root, "speak", "Good morning, everyone.", "-o", tmp_path / "a.wav", "--seed", "5", "--save-voice", voice)
@@ -69,6 +72,7 @@ def test_speech_is_written_though_its_voice_cannot_be(
     assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
 
 
+@pytest.mark.slow
 def test_a_voice_is_saved_though_the_reader_of_the_speech_has_gone(root: Path, tmp_path: Path) -> None:
     arguments = ["speak", "Good morning, everyone.", "-o", "-", "--seed", "5", "--save-voice", str(tmp_path / "v.npz")]
     process = subprocess.Popen([*BARK, *arguments], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -98,12 +102,14 @@ def test_progress_is_drawn_on_a_terminal(root: Path, tmp_path: Path) -> None:
     assert "█".encode() in shown
 
 
+@pytest.mark.slow
 def test_voices_lists_names(root: Path, demo_folder: Path) -> None:
     done = run(root, "voices")
     assert done.returncode == 0
     assert done.stdout.decode().split() == sorted(path.stem for path in (demo_folder / "voices").glob("*.npz"))
 
 
+@pytest.mark.slow
 def test_info_on_a_model(root: Path) -> None:
     info = json.loads(run(root, "info", "demo").stdout)
     assert info["model"] == "demo"
@@ -178,6 +184,7 @@ sys.exit(cli.main(["speak", "Hello.", "-o", sys.argv[1]]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [[*BARK, "speak", "-", "-o"], [sys.executable, "-c", ENDLESS]], ids=["waiting for a text", "speaking"])
 def test_interruption_is_exit_code_130_and_leaves_nothing(root: Path, tmp_path: Path, command: list[str]) -> None:
     process = subprocess.Popen(
@@ -200,6 +207,7 @@ def test_interruption_is_exit_code_130_and_leaves_nothing(root: Path, tmp_path: 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_is_no_traceback(root: Path) -> None:
     process = subprocess.Popen([*BARK, "info", "demo"], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None

@@ -35,6 +35,7 @@ def healthy() -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_a_whole_machine_has_no_problems_and_everything_is_told(healthy: dict[str, Any]) -> None:
     assert healthy["problems"] == []
     assert [each["asked"] for each in healthy["precisions"]] == ["auto", "fast", *DTYPES]
@@ -54,6 +55,7 @@ def test_the_screen_is_one_screen_and_ends_with_what_to_do(healthy: dict[str, An
     assert text.endswith("\nNext: The roof leaks. Mend it.") and "wrong        The roof leaks." in text
 
 
+@pytest.mark.slow
 def test_what_would_run_is_what_the_runtime_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the kernel away from the runtime, and the survey says torch, and why."""
     from bark_core.engine import runtime
@@ -94,6 +96,7 @@ def test_all_that_is_wrong_is_named_and_the_exit_code_is_1(tmp_path: Path, demo_
     assert done.stderr.splitlines()[-1].endswith("things are wrong.")
 
 
+@pytest.mark.slow
 def test_nothing_shows_whose_machine_it_is(tmp_path: Path) -> None:
     home = tmp_path / "home" / "alicia"
     home.mkdir(parents=True)

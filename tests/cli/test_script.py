@@ -74,6 +74,7 @@ def test_errors_are_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path,
     assert err.startswith("bark: ") and message in err and err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_text_from_a_pipe(root: Path) -> None:
     command = [sys.executable, "-m", "bark_core", "script", "-"]
     done = subprocess.run(command, cwd=root, input="Grüße!".encode(), capture_output=True, check=False)

@@ -18,6 +18,7 @@ TEXT = "Good morning. The train leaves at nine. It stops at every village on the
 SPEAK = [sys.executable, "-m", "bark_core", "speak", "--precision", "int8", "--seed", "3"]
 
 
+@pytest.mark.slow
 def test_dialogue_with_subtitles_in_another_format(tmp_path: Path) -> None:
     soundfile = pytest.importorskip("soundfile")
     script = tmp_path / "script.txt"
@@ -40,6 +41,7 @@ def test_a_stream_to_a_pipe_is_what_is_written_to_a_file(root: Path, tmp_path: P
         assert np.array_equal(np.frombuffer(streamed.stdout, "<i2"), np.frombuffer(file.readframes(file.getnframes()), "<i2"))
 
 
+@pytest.mark.slow
 def test_a_streamed_wav_can_be_read_and_a_reader_that_goes_away_stops_the_work(root: Path) -> None:
     process = subprocess.Popen([*SPEAK, TEXT * 6, "--stream"], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None and process.stderr is not None

@@ -63,6 +63,7 @@ def test_closed_streams_are_sentences(root: Path, noted: Path, line: str, code: 
     assert (done.returncode, done.stdout, done.stderr) == (code, b"", said)
 
 
+@pytest.mark.slow
 def test_speech_needs_no_stream(root: Path, tmp_path: Path) -> None:
     done = shell(root, 'bark speak Hi. -o "$1" --seed 1 --max-seconds 0.2 <&- >&- 2>&-', tmp_path / "a.wav")
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
@@ -100,6 +101,7 @@ def test_texts_that_begin_with_a_dash_are_told_how(arguments: list[str], hint: s
         assert last == f"bark: a text that begins with - is taken for an option; put -- before it: {hint}"
 
 
+@pytest.mark.slow
 def test_dashes_and_the_names_of_files_are_spoken_as_they_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

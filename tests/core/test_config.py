@@ -35,6 +35,8 @@ def test_survives_json() -> None:
         ({"fine": {**BarkConfig().to_dict()["fine"], "n_head": 3}}, "which n_head = 3 does not divide"),
         ({"coarse": {**BarkConfig().to_dict()["coarse"], "block_size": 0}}, "block_size = 0"),
         ({"sliding_window": 61}, "must be even"),
+        ({"utterance_s": 11}, "utterance_s = 11; it must be a number of seconds from 1 to 10"),
+        ({"utterance_s": "4"}, "utterance_s = '4'"),
         ({"max_semantic_steps": 900}, "semantic.block_size = 1024; the rest of it needs at least 1156"),
         ({"max_coarse_history": 900}, "coarse.block_size = 1024"),
         ({"semantic_pad_token": 9999}, "semantic_pad_token = 9999"),

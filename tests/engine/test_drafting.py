@@ -58,6 +58,7 @@ def test_the_reference_grid_is_the_same_with_and_without(monkeypatch: pytest.Mon
     assert 0 < n_kept < n_drafted
 
 
+@pytest.mark.slow
 def test_the_demo_says_the_same_alone_and_in_a_batch(demo_folder: Path) -> None:
     texts = ["Good morning.", "The river was high."]
     found = []
@@ -180,6 +181,7 @@ def test_a_switch_is_on_or_off(monkeypatch: pytest.MonkeyPatch) -> None:
         read_switch("BARK_SPECULATE")
 
 
+@pytest.mark.slow
 def test_every_way_in_can_switch_drafts_off(demo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Bark] = []
     load = Bark.load

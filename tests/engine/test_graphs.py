@@ -87,6 +87,7 @@ def _refuse(n_rows: int, n_keys: int) -> None:
 CASES = [(n_slots, options, end_bias, GraphEngine) for n_slots in (1, 3) for options in OPTIONS for end_bias in (0.0, 0.6)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n_slots", "options", "end_bias", "make_engine"), [*CASES, *((3, options, 0.6, taped) for options in OPTIONS)])
 def test_running_ahead_draws_the_same_and_gives_unused_noise_back(
     n_slots: int, options: SamplingOptions, end_bias: float, make_engine: Callable[[CausalGPT, int], Engine]

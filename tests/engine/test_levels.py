@@ -58,6 +58,7 @@ def test_other_processors_have_levels_of_their_own(monkeypatch: pytest.MonkeyPat
     assert names() == ["native"]
 
 
+@pytest.mark.slow
 def test_each_level_of_this_machine_is_compiled_for_itself() -> None:
     found = [describe_level(load_library(level=level.name)) for level in list_runnable()]
     assert len(set(found)) == len(found)

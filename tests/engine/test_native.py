@@ -226,6 +226,7 @@ def test_a_step_that_errs_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> Non
         assert engine_of(tiny_runtime()) is Engine
 
 
+@pytest.mark.slow
 def test_without_a_compiler_torch_decodes_and_one_warning_says_so(tmp_path: Path) -> None:
     script = "from tests.engine.test_native import *; made = tiny_runtime(); assert engine_of(made) is Engine; print('decoded by torch')"
     bare = {"PATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), "CXX": str(tmp_path / "no-compiler")}
@@ -235,6 +236,7 @@ def test_without_a_compiler_torch_decodes_and_one_warning_says_so(tmp_path: Path
     assert not list(tmp_path.rglob("*.so"))
 
 
+@pytest.mark.slow
 @torch.inference_mode()
 def test_fp32_rounds_no_more_than_torch_does(library: ctypes.CDLL) -> None:
     for width, n_head in ((192, 3), (1088, 17)):  # the second is deeper than what is packed at once

@@ -24,6 +24,7 @@ def stand_in(tmp_path: Path, patch: pytest.MonkeyPatch, script: str) -> None:
     patch.setattr(sys, "executable", str(path))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_without_a_gpu_the_probe_says_so() -> None:
     with pytest.raises(GraphsUnavailable, match="CUDA|NVIDIA"):

@@ -69,6 +69,7 @@ def wanted() -> list[Result]:
     return found
 
 
+@pytest.mark.slow
 def test_all_steps_are_captured_at_load_and_none_later(monkeypatch: pytest.MonkeyPatch, wanted: list[Result]) -> None:
     cuda = FakeCuda(monkeypatch)
     made, told = load(monkeypatch)
@@ -174,6 +175,7 @@ def test_what_a_run_borrowed_is_free_again_however_it_went(monkeypatch: pytest.M
         assert engine is recorded
 
 
+@pytest.mark.slow
 def test_nobody_computes_beside_a_capture(monkeypatch: pytest.MonkeyPatch) -> None:
     cuda = FakeCuda(monkeypatch)
     made, _ = load(monkeypatch)

@@ -172,6 +172,7 @@ def test_fast_is_measured_only_where_it_is_asked_for(monkeypatch: pytest.MonkeyP
     assert len(calls) == 1
 
 
+@pytest.mark.slow
 def test_every_precision_is_measured_by_what_would_run_it() -> None:
     found = measure_speeds(None)
     assert found.code == "torch" and all(found.seconds[name] > 0 for name in ("fp32", "bf16", "int8"))

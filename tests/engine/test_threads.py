@@ -93,6 +93,7 @@ def test_draws_have_one_thread_and_a_prompt_that_is_left_to_torch_all(monkeypatc
     assert seen == [("prompt", 3), ("draw", 1), ("draw", 1), ("draw", 1)]
 
 
+@pytest.mark.slow
 def test_no_exception_from_outside_leaves_a_thread_or_a_new_one_with_fewer_threads() -> None:
     engine, stopping = make_engine(64), False
     begun, seen = SimpleQueue[bool](), SimpleQueue[int]()

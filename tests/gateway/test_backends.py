@@ -24,6 +24,8 @@ from tests.gateway.impostor import Impostor
 from tests.gateway.running import Gateway, Speaker, read_error, read_wav, wait_until
 from tests.gateway.speakers.sound import make_samples
 
+pytestmark = pytest.mark.slow
+
 
 def state_of(server: Server) -> str:
     return server.request("GET", "/health-check").body["status"]

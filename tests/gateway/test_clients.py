@@ -16,6 +16,8 @@ import pytest
 
 from tests.gateway.running import Gateway, read_wav
 
+pytestmark = pytest.mark.slow
+
 TEXT = "Good morning."
 CLIENTS: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "clients.json").read_text(encoding="utf-8"))
 OPENAI_VOICES = ("alloy", "ash", "ballad", "cedar", "coral", "echo", "fable", "marin", "nova", "onyx", "sage", "shimmer", "verse")

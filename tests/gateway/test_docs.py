@@ -13,6 +13,8 @@ import pytest
 
 from tests.gateway.running import Gateway
 
+pytestmark = pytest.mark.slow
+
 ADDRESS = "http://127.0.0.1:8000"
 STARTS = {"speech.mp3": (b"ID3", b"\xff"), "speech.wav": (b"RIFF",), "speech.flac": (b"fLaC",)}
 

@@ -18,10 +18,13 @@ from pathlib import Path
 
 import httpx
 import psutil
+import pytest
 
 from bark_core.gateway.app import WORKERS
 from scripts.server import ROOT, Server
 from tests.gateway.running import Gateway, Speaker, wait_until
+
+pytestmark = pytest.mark.slow
 
 FORMATS = ("mp3", "wav", "pcm", "opus", "aac", "flac")
 

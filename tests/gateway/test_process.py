@@ -22,6 +22,8 @@ from bark_core.cli.main import main
 from scripts.server import Server
 from tests.gateway.running import wait_until
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, "-m", "bark_core", "gateway", "--port", "0"]
 
 

@@ -24,6 +24,8 @@ from tests.gateway.replicate_api import TOKEN, VERSION, ReplicateApi
 from tests.gateway.running import Gateway, read_error, read_wav, wait_until
 from tests.gateway.speakers.sound import make_samples
 
+pytestmark = pytest.mark.slow
+
 TEXT = "Good morning."
 
 

@@ -15,6 +15,8 @@ from bark_core.voices.files import read_info
 from scripts.server import Server
 from tests.gateway.running import Gateway, read_wav
 
+pytestmark = pytest.mark.slow
+
 TEXT = "Good morning."
 MEDIA_TYPES = {"mp3": "audio/mpeg", "opus": "audio/ogg", "aac": "audio/aac", "flac": "audio/flac", "wav": "audio/wav", "pcm": "audio/pcm"}
 CODECS = {"mp3": "mp3float", "opus": "opus", "aac": "aac", "flac": "flac", "wav": "pcm_s16le"}

@@ -16,6 +16,8 @@ from bark_core import Bark
 from scripts.server import ROOT, Answer, Server
 from tests.gateway.running import Gateway
 
+pytestmark = pytest.mark.slow
+
 LONG = " ".join(f"This is sentence number {n} of a long story that nobody will hear." for n in range(200))
 TEXTS = ["Good morning.", "The train leaves at nine.", "A small house."]
 MAX_AT_ONCE = 4

@@ -26,6 +26,8 @@ from bark_core.voices.voice import Voice
 from scripts.server import Answer, Server, ServerError
 from tests.http.http_inputs import MALFORMED, UNUSABLE, VOICE, as_data_url
 
+pytestmark = pytest.mark.slow
+
 TEXT = "Good morning. It is a fine day."
 
 @pytest.fixture(scope="module")
@@ -276,7 +278,6 @@ def worker_memory(server: Server) -> int:
     return sum(each.memory_info().rss for each in (process, *process.children(recursive=True)))
 
 
-@pytest.mark.slow
 def test_fifty_predictions_leave_no_memory_and_no_files(server: Server, spoken: Answer) -> None:
     wav = as_data_url(read_data_url(spoken.body["output"]))
     ids, memory = [], []

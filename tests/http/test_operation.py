@@ -14,6 +14,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from scripts.server import Server
 
+pytestmark = pytest.mark.slow
+
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 

@@ -18,6 +18,8 @@ from bark_core import Bark
 from bark_core.audio.wav import to_pcm16
 from scripts.server import ROOT, Server
 
+pytestmark = pytest.mark.slow
+
 TEXT = (
     "Good morning. It is a fine day. The train leaves at nine, and nobody wants to miss it. We shall see the sea before noon. "
     "Then we walk home along the river, and talk about the day. A small house stands there, and its door is open."
@@ -55,7 +57,6 @@ def read_samples(url: str) -> np.ndarray:
         return np.frombuffer(file.readframes(file.getnframes()), np.int16)
 
 
-@pytest.mark.slow
 def test_pieces_come_one_by_one_and_are_the_whole(server: Server) -> None:
     events = list(read_events(server, prompt=TEXT, seed=3))
     pieces = [(at, read_samples(data["chunk"])) for at, event, data in events if event == "output"]

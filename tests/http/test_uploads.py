@@ -12,6 +12,8 @@ from tests.http.http_inputs import as_data_url
 from tests.http.test_http import read_data_url, start, wait_for
 from tests.trickle import HEAD, Trickle, open_trickle
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:

@@ -7,6 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 
@@ -39,6 +40,7 @@ def test_others_are_initialised_as_ever() -> None:
     assert torch.zeros(2).tolist() == [0, 0]
 
 
+@pytest.mark.slow
 def test_loading_and_speaking_import_no_compiler(root: Path) -> None:
     """torch imports its compiler, seconds long, for less than one would think: a random number on the meta device is enough."""
     code = (

@@ -43,6 +43,7 @@ def test_a_frame_is_320_samples_and_fewer_codebooks_will_do(frames: int) -> None
     assert CONFIG.frame_samples == 320
 
 
+@pytest.mark.slow
 def test_the_stand_in_is_gone_after_the_import() -> None:
     code = (
         "import sys; from bark_core.model.codec import import_seanet; import_seanet(); import_seanet()\n"

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.playground.browser import Browser
+
+pytestmark = pytest.mark.slow
 
 TAB, ENTER, CONTROL, END, HOME, ARROW_RIGHT = "\ue004", "\ue007", "\ue009", "\ue010", "\ue011", "\ue014"
 

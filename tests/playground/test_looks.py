@@ -11,6 +11,8 @@ import pytest
 
 from tests.playground.browser import Browser
 
+pytestmark = pytest.mark.slow
+
 LOOKS = (Path(__file__).parent / "looks.js").read_text(encoding="utf-8")
 
 

@@ -16,6 +16,8 @@ from scripts.server import Server
 from tests.playground.browser import Browser
 from tests.playground.front import PAGE, serve
 
+pytestmark = pytest.mark.slow
+
 TEXT = "Good morning. It is a fine day."
 LENGTHY = {"prompt": "The quick brown fox jumps over the lazy dog. " * 4, "text_temp": 1, "min_eos_p": 1, "seed": 3}
 """Takes seconds, so that it can be met while it runs."""

@@ -69,6 +69,7 @@ def test_an_unexpected_error_is_printed_whole_and_raised_again(
     assert "in break_down" in shown
 
 
+@pytest.mark.slow
 def test_one_line_says_what_is_spoken_and_how(loaded: Predictor, capsys: pytest.CaptureFixture[str]) -> None:
     first = speak(loaded, prompt="One.\nTwo.", seed=3, top_k=50.0)
     wanted = "seed 3, text_temp 0.7, waveform_temp 0.7, fine_temp 0.5, min_eos_p 0.2, top_k 50, top_p None"
@@ -140,6 +141,7 @@ def run_script(root: Path, *arguments: str | Path) -> subprocess.CompletedProces
     return subprocess.run([sys.executable, root / "scripts" / "predict.py", *arguments], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_script_writes_what_the_server_gives(root: Path, tmp_path: Path) -> None:
     first = run_script(root, "--model", "demo", "-i", "prompt=One, two.", "-i", "seed=3", "-i", "text_temp=0.6", "-o", tmp_path / "a.wav")
     assert first.returncode == 0, first.stderr
@@ -157,6 +159,7 @@ def test_script_writes_what_the_server_gives(root: Path, tmp_path: Path) -> None
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.wav", "b.wav"]
 
 
+@pytest.mark.slow
 def test_script_writes_and_says_so_in_every_encoding(root: Path, tmp_path: Path) -> None:
     command = [sys.executable, root / "scripts" / "predict.py", "--model", "demo", "-i", "prompt=One.", "-i", "seed=3", "-q", "-o", tmp_path / "a.wav"]
     done = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}, check=False)
@@ -164,6 +167,7 @@ def test_script_writes_and_says_so_in_every_encoding(root: Path, tmp_path: Path)
     assert (tmp_path / "a.wav").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

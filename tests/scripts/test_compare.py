@@ -15,6 +15,8 @@ import pytest
 from scripts.compare import Spoken, find_difference
 from scripts.server import Server
 
+pytestmark = pytest.mark.slow
+
 TEXT = "Good morning. It is a fine day."
 
 
@@ -49,7 +51,6 @@ def cases(tmp_path: Path) -> list[str]:
     return [str(path) for path in paths]
 
 
-@pytest.mark.slow
 def test_one_version_is_the_same_as_itself(old: str, cases: list[str], root: Path) -> None:
     done = run(old, old, "--inputs", *cases, "--seeds", "2", root=root)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -47,6 +47,7 @@ def test_picture_shows_where_it_is_loud_and_how_high_it_is() -> None:
     assert silent[spectrum].mean() > 240
 
 
+@pytest.mark.slow
 def test_script_draws_what_a_wav_of_ours_says(tmp_path: Path, root: Path) -> None:
     from bark_core import Bark
 

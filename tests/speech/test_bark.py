@@ -91,6 +91,7 @@ def test_stages_one_by_one_with_one_generator_are_generate(bark: Bark, voice: st
         assert np.array_equal(found, wanted)
 
 
+@pytest.mark.slow
 def test_the_compiled_step_draws_what_torch_draws(bark: Bark) -> None:
     with count_passed() as passed:
         for seed in range(3):
@@ -100,6 +101,7 @@ def test_the_compiled_step_draws_what_torch_draws(bark: Bark) -> None:
                 assert same(make_bark(plain=True).generate("The same.", seed=seed, max_seconds=1.0), found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 8])
 def test_a_row_of_a_batch_is_that_text_alone(bark: Bark, batch_size: int) -> None:
     voices, seeds = [None, "announcer", "v2/en_speaker_6", None, "announcer"], [4, 3, 2, 1, 0]
@@ -109,6 +111,7 @@ def test_a_row_of_a_batch_is_that_text_alone(bark: Bark, batch_size: int) -> Non
         assert (each.seed, each.settings["text"], each.settings["voice"], each.settings["seed"]) == (seed, text, voice, seed)
 
 
+@pytest.mark.slow
 def test_rows_that_end_early_leave_their_places_to_those_that_wait() -> None:
     states = {**STATES, "semantic": {key: value.clone() for key, value in STATES["semantic"].items()}}
     states["semantic"]["lm_head.weight"][-1] += 0.3 * torch.randn(64, generator=torch.Generator().manual_seed(0))
@@ -137,6 +140,7 @@ def test_batches_take_one_voice_and_seed_for_all_or_one_for_each(bark: Bark) -> 
             bark.generate_batch(**given)  # pyright: ignore[reportArgumentType]
 
 
+@pytest.mark.slow
 def test_a_generation_is_a_voice_in_memory_as_npz_and_as_wav(bark: Bark, tmp_path: Path) -> None:
     first = bark.generate("Speak first.", seed=1, max_seconds=2.0)
     first.save(tmp_path / "first.wav")
@@ -213,6 +217,7 @@ def test_what_progress_raises_stops_the_work_at_once_and_leaves_nothing_behind(b
     assert same(bark.generate("Cancel me.", seed=3, max_seconds=0.6), wanted)
 
 
+@pytest.mark.slow
 def test_generations_side_by_side_do_not_meet(bark: Bark) -> None:
     wanted = {seed: bark.generate("Side by side.", seed=seed, max_seconds=0.8) for seed in range(3)}
     found: dict[int, Any] = {}
@@ -319,6 +324,7 @@ def test_fast_precisions_speak_and_repeat_themselves(precision: str) -> None:
     assert made.settings["precision"]["semantic"] == precision and made.settings["precision"]["codec"] == "fp32"
 
 
+@pytest.mark.slow
 def test_memory_stays_flat(bark: Bark) -> None:
     def count() -> int:
         gc.collect()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,10 @@ import pytest
 
 from bark_core import Bark, BarkWarning, Generation, InvalidInput
 from bark_core.audio.joins import FADE_S
+from bark_core.config import BarkConfig
+from bark_core.speech.options import SpeechOptions
+from bark_core.speech.plan import plan_text
+from bark_core.text.duration import estimate_seconds
 from bark_core.types import Pauses, derive_seed
 from bark_core.voices.files import read_info
 from tests.speech.test_bark import make_bark, same
@@ -115,6 +120,7 @@ def test_a_short_text_streams_as_one_chunk_that_is_what_generate_gives(bark: Bar
     assert chunk.is_last and np.array_equal(chunk.audio, bark.generate("Hello.", seed=2, max_seconds=0.5).audio)
 
 
+@pytest.mark.slow
 def test_dialogue_takes_the_voices_it_names_and_leaves_the_other_names_in_the_text(bark: Bark) -> None:
     text = "ANNA: Good morning.\nBEN: Hello, Anna.\nMAN: I am nobody.\n[voice announcer] And now the news. [pause 1.5s] [laughs] Thank you."
     made = bark.generate(text, voices={"ANNA": "announcer", "BEN": "v2/en_speaker_6"}, seed=1, max_seconds=0.4)
@@ -147,6 +153,7 @@ def test_settings_say_how_each_utterance_was_made(bark: Bark, story: Generation,
         _ = bark.generate("Hi.", seed=1, max_seconds=0.05).voice
 
 
+@pytest.mark.slow
 def test_a_batch_may_hold_long_texts_and_short_ones(bark: Bark, story: Generation) -> None:
     short = bark.generate("Hello.", voice="announcer", seed=9, max_seconds=0.6)
     made = bark.generate_batch(["Hello.", STORY, "Hello."], voice=["announcer", None, "announcer"], seed=[9, 5, 9], max_seconds=0.6, batch_size=3)
@@ -174,3 +181,15 @@ def test_numbers_are_spelled_out_where_that_is_asked_for(bark: Bark) -> None:
     assert same(made, bark.generate("There are three dogs.", seed=1, max_seconds=0.3))
     assert texts_of(bark.generate("There are 3 dogs.", seed=1, max_seconds=0.3)) == ["There are 3 dogs."]
     assert texts_of(bark.generate("3 dogs.", seed=1, max_seconds=0.3, normalize="numbers", split=False)) == ["Three dogs."]
+
+
+def test_a_checkpoint_says_how_long_its_utterances_may_be(bark: Bark) -> None:
+    def lengths(config: BarkConfig) -> list[float]:
+        plan = plan_text(STORY, None, 0, SpeechOptions(), bark.encoder, config, ())
+        assert " ".join(each.text for each in plan.utterances).split() == STORY.split()
+        return [estimate_seconds(each.text) for each in plan.utterances]
+
+    # The tiny model's own longest speech is not what binds here.
+    config = replace(bark.config, max_semantic_steps=700, semantic=replace(bark.config.semantic, block_size=1024))
+    usual, short = lengths(config), lengths(replace(config, utterance_s=4.0))
+    assert 5 < max(usual) <= 10 and max(short) <= 4 and len(short) > len(usual)

@@ -35,6 +35,7 @@ def test_unknown_words_are_noted_where_the_caller_is_and_in_the_file(bark: Bark,
         bark.generate("Привет, мир!")
 
 
+@pytest.mark.slow
 def test_speech_cut_off_at_the_most_tokens_is_noted_and_never_lost() -> None:
     short = dataclasses.replace(CONFIG, max_semantic_steps=20)
     bark = make_bark(config=short)

@@ -16,6 +16,8 @@ import pytest
 from bark_core import Bark, InvalidInput
 from tests.stages.test_not_numbers import make_bark
 
+pytestmark = pytest.mark.slow
+
 FORK = """
 import os, sys, warnings
 warnings.simplefilter("ignore")

@@ -97,6 +97,7 @@ def made_by(bark: Bark, session: Session) -> Any:
     return bark.present(session.assemblies[0], session)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("aim", "n_slots"), [(Aim.MOST_AUDIO, 4), (Aim.FIRST_AUDIO, 8)])
 def test_requests_that_join_in_mid_run_come_out_as_alone(bark: Bark, alone: list[Any], aim: Aim, n_slots: int) -> None:
     sessions = open_all(bark)
@@ -127,6 +128,7 @@ def test_who_is_cancelled_at_any_stage_leaves_the_others_as_they_were(bark: Bark
         assert same(made_by(bark, session), wanted)
 
 
+@pytest.mark.slow
 def test_an_engine_that_runs_ahead_lets_others_join_and_takes_the_same_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = make_bark(plain=True)
     ahead = make_bark(plain=True)

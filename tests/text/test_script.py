@@ -192,6 +192,7 @@ def test_a_word_that_no_utterance_can_hold_is_a_sentence(text: str) -> None:
         parse_script(f"Hello.\n\n{long}", count_tokens=count_words)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     ("piece", "least"),

@@ -70,6 +70,7 @@ def test_nothing_to_guess_by_is_english() -> None:
     assert guess_language("") == guess_language("123 !?") == guess_language("Bark") == "en"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("piece", ["a", "♪", "(", "‘", '"', ".", "… ", "A. ", "[a] ", "“你。”", "word\n", "Dr. ", "(“‘", "1. ", "- a\n", "A: "])
 def test_hostile_texts_cost_no_more_than_their_length(piece: str) -> None:

@@ -161,6 +161,7 @@ def test_folding_changes_no_answer() -> None:
     assert torch.allclose(before, after, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_its_checkpoint(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     space = Workspace(workspace.folder, smoke=True)
     fine.train_fine(space, 5)
@@ -200,6 +201,7 @@ def test_the_whole_chain_makes_a_checkpoint_that_speaks(workspace: Workspace, tm
     semantic.train_semantic(again, loop.USUAL_STEPS["semantic"] + 1)
 
 
+@pytest.mark.slow
 def test_a_step_that_comes_too_early_names_the_one_before(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "training.tokens", "--smoke", "--work", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).resolve().parents[2], check=False)
