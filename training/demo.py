@@ -37,6 +37,7 @@ def make_config(smoke: bool = False) -> BarkConfig:
         max_coarse_history=240,
         fine_window=512,
         fine_history=256,
+        utterance_s=5.0,  # it learned single sentences: of 231 words of tuning.txt, 38% are misheard in utterances of ten seconds, 15% in these
         semantic=GPTConfig(
             n_layer=deep,
             n_head=width // 64 or 1,
