@@ -60,18 +60,18 @@ class StepWorker {
             pack_normed(l.norm1_weight, l.norm1_bias);
             for (int part = 0; part < 3; part++)
                 linear(l.qkv, C, {part * C + columns.first, part * C + columns.last}, s.qkv, 3 * C,
-                       part < 2 ? weight_row(l.qkv, C, (part + 1) * C + columns.first) : cache_block(m.keys, layer, blocks.first));
+                       part < 2 ? weight_rows(l.qkv, C, {(part + 1) * C + columns.first, (part + 1) * C + columns.last}) : Upcoming{cache_block(m.keys, layer, blocks.first)});
             store_kv(layer);
             pool.barrier();
             for (int place = blocks.first; place < blocks.last; place++)
-                attend(layer, place, place + 1 < blocks.last ? cache_block(m.keys, layer, place + 1) : weight_row(l.attn_out, C, columns.first));
+                attend(layer, place, place + 1 < blocks.last ? cache_block(m.keys, layer, place + 1) : weight_rows(l.attn_out, C, columns).from);
             pool.barrier();
             pack_attention();
-            linear(l.attn_out, C, columns, s.linear_out, C, weight_row(l.mlp_up, C, mlp_columns.first));
+            linear(l.attn_out, C, columns, s.linear_out, C, weight_rows(l.mlp_up, C, mlp_columns));
             add_residual();
             pool.barrier();
             pack_normed(l.norm2_weight, l.norm2_bias);
-            linear(l.mlp_up, C, mlp_columns, s.mlp_hidden, 4 * C, weight_row(l.mlp_down, 4 * C, columns.first));
+            linear(l.mlp_up, C, mlp_columns, s.mlp_hidden, 4 * C, weight_rows(l.mlp_down, 4 * C, columns));
             for (int r = 0; r < n_rows; r++)
                 for (int o = mlp_columns.first; o < mlp_columns.last; o += LANES) {
                     float *hidden = &s.mlp_hidden[size_t(r) * 4 * C + o];
@@ -79,18 +79,18 @@ class StepWorker {
                 }
             pool.barrier();
             pack_rows(s.mlp_hidden, 4 * C);
-            linear(l.mlp_down, 4 * C, columns, s.linear_out, C, weight_row((&l)[layer + 1 < m.n_layer].qkv, C, columns.first));
+            linear(l.mlp_down, 4 * C, columns, s.linear_out, C, weight_rows((&l)[layer + 1 < m.n_layer].qkv, C, columns));
             add_residual();
             pool.barrier();
         }
     }
 
   private:
-    // The addresses of an output's weights, and of a block's keys or values.
-    static const void *weight_row(const Linear &linear, int n, int output) {
-        return static_cast<const typename K::Weight *>(linear.weight) + int64_t(output) * n;
+    // The weights of some outputs.
+    static Upcoming weight_rows(const Linear &linear, int n, Range outputs) {
+        return {static_cast<const typename K::Weight *>(linear.weight) + int64_t(outputs.first) * n, outputs.last - outputs.first, n};
     }
-    // The latter of the block that is the place-th to be computed.
+    // The keys or values of the block that is the place-th to be computed.
     const Cached *cache_block(const void *cached, int layer, int place) const {
         const Block &block = s.blocks[s.order[std::min(place, int(s.order.size()) - 1)]];
         return static_cast<const Cached *>(cached) + layer * m.layer_stride + block.slot * m.row_stride + int64_t(block.index) * BLOCK * C;
@@ -104,7 +104,7 @@ class StepWorker {
             pack_activations<K>(normed.data(), C, r, n_rows, acts.data(), act_scales.data());
         }
     }
-    void linear(const Linear &linear, int n, Range outputs, AlignedVector<float> &out, int64_t stride, const void *next) {
+    void linear(const Linear &linear, int n, Range outputs, AlignedVector<float> &out, int64_t stride, Upcoming next) {
         skinny_gemm<K>(linear, acts.data(), act_scales.data(), n_rows, n, outputs.first, outputs.last, out.data(), stride, next);
     }
     void add_residual() {

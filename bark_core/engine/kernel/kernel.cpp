@@ -12,7 +12,7 @@ void multiply(ThreadPool &pool, const Linear &linear, int n_rows, int n, int cou
     for (int r = 0; r < n_rows; r++) pack_activations<K>(x + size_t(r) * n, n, r, n_rows, acts.data(), act_scales.data());
     pool.run([&](int thread) {
         const Range columns = split_range(count, 1, thread, pool.n);
-        skinny_gemm<K>(linear, acts.data(), act_scales.data(), n_rows, n, columns.first, columns.last, out, count, linear.weight);
+        skinny_gemm<K>(linear, acts.data(), act_scales.data(), n_rows, n, columns.first, columns.last, out, count, {linear.weight});
     });
 }
 
