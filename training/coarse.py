@@ -17,7 +17,7 @@ from bark_core.stages.coarse import CoarseRow
 from bark_core.types import History
 from training.aim import aim_at_tokens
 from training.demo import make_config
-from training.loop import USUAL_STEPS, Plan, random_for, train
+from training.loop import USUAL_STEPS, Plan, autocast, random_for, train
 from training.tables import share_rows, share_sound, token_factors
 from training.tokens import Sample, load_quantiser
 from training.voices import SpokenSamples, as_history
@@ -128,11 +128,11 @@ def train_coarse(workspace: Workspace, steps: int, rate: float = RATE) -> None:
             first = history is None and rng.random() < _FIRST_SHARE
             window = 0 if first else int(rng.integers(count_windows(config, sample)))
             rows.append(make_window(config, sample, history, window)[0])
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             return batch_loss(model, config, rows, begin, rng)
 
     def validate() -> dict[str, float]:
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             return {voice: float(batch_loss(model, config, rows, begin, None)) for voice, rows in held.items()}
 
     plan = Plan("coarse", steps, rate=rate, cool_from=0.5, validate_every=5 if workspace.smoke else 50)

@@ -13,7 +13,7 @@ from bark_core.config import BarkConfig
 from bark_core.model.transformer import FineGPT
 from bark_core.stages.fine import FineRow
 from training.demo import make_config
-from training.loop import USUAL_STEPS, Plan, random_for, train
+from training.loop import USUAL_STEPS, Plan, autocast, random_for, train
 from training.tables import share_sound
 from training.tokens import load_quantiser
 from training.voices import SpokenSamples
@@ -78,11 +78,11 @@ def train_fine(workspace: Workspace, steps: int) -> None:
     def loss_of(step: int) -> Tensor:
         rng = random_for(step)
         batch = [make_window(config, rng, spoken) for _ in range(2 if workspace.smoke else 10)]
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             return batch_loss(model, config, batch, _TURNS[step % len(_TURNS)])
 
     def validate() -> dict[str, float]:
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             return {f"codebook {k}": float(batch_loss(model, config, windows, k)) for k in drawn}
 
     plan = Plan("fine", steps, rate=1e-3, warm_up=30, cool_from=0.5, validate_every=5 if workspace.smoke else 60)

@@ -55,6 +55,12 @@ class Progress:
             self.curves.setdefault(name, []).append((self.step, value))
 
 
+def autocast() -> torch.autocast:
+    """Return the context that losses are taken in: bfloat16 where the processor multiplies it, which is five times slower where it does not."""
+    is_fast = torch.backends.cpu.get_cpu_capability().startswith("AVX512") and torch.cpu._is_avx512_bf16_supported()
+    return torch.autocast("cpu", torch.bfloat16, enabled=is_fast)
+
+
 def random_for(step: int, stream: int = 0) -> np.random.Generator:
     """Return the random numbers of one step: the same in every run. `stream` keeps different uses apart."""
     return np.random.default_rng([SEED, stream, step])

@@ -17,7 +17,7 @@ from bark_core.model.transformer import Block, CausalGPT
 from bark_core.stages.semantic import semantic_prompt
 from training.demo import make_config
 from training.lines import Line, Lines
-from training.loop import USUAL_STEPS, Plan, random_for, train
+from training.loop import USUAL_STEPS, Plan, autocast, random_for, train
 from training.tables import join_factors, share_rows, text_factors, token_factors
 from training.voices import pick_voices
 from training.workspace import Workspace, argument_parser, open_workspace
@@ -123,7 +123,7 @@ def validation_figures(model: Reader, config: BarkConfig, held: list[Line]) -> d
     figures: dict[str, float] = {}
     for name, lines, fed in (("right", held, columns), ("wrong", wrong, columns), ("whole", held, config.max_text_tokens)):
         parts = [lines[i : i + 16] for i in range(0, len(lines), 16)]
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             losses = [batch_losses(model, config, part, [None] * len(part), fed) for part in parts]
         figures[name], places = (float(torch.stack(each).mean()) for each in zip(*losses, strict=True))
         if name == "right":
@@ -147,7 +147,7 @@ def train_semantic(workspace: Workspace, steps: int, rate: float = RATE) -> None
         longest = max(len(line.ids) for line in drawn)
         columns = config.max_text_tokens if whole else min(config.max_text_tokens, longest + int(rng.integers(1, 12)))
         histories = draw_histories(rng, lines, presets, len(drawn)) if whole else [None] * len(drawn)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             spoken, places = batch_losses(model, config, drawn, histories, columns)
             return spoken + _GAZE_WEIGHT * places
 
