@@ -92,6 +92,16 @@ def test_a_mix_of_requests_leaves_nothing(noise: Server) -> None:
     run_process(noise.url, measure)
 
 
+def test_many_readers_of_the_page_take_no_threads_beside_the_workers(noise: Server) -> None:
+    def measure(url: str, process: psutil.Process) -> None:
+        n_threads = process.num_threads()
+        with httpx.Client(base_url=url, timeout=60) as client, ThreadPoolExecutor(16) as pool:
+            assert {answer.status_code for answer in pool.map(client.get, ["/", "/page.js"] * 100)} == {200}
+        assert process.num_threads() <= n_threads + WORKERS
+
+    run_process(noise.url, measure)
+
+
 def test_gateways_that_have_ended_leave_no_descriptors(noise: Server) -> None:
     def run() -> int:
         with Gateway(noise.url) as gateway:
