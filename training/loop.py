@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bark_core.engine.levels import read_instructions
 from training.workspace import SEED, Workspace
 
 CHECKPOINT_SECONDS = 150.0
@@ -57,7 +58,7 @@ class Progress:
 
 def autocast() -> torch.autocast:
     """Return the context that losses are taken in: bfloat16 where the processor multiplies it, which is five times slower where it does not."""
-    is_fast = torch.backends.cpu.get_cpu_capability().startswith("AVX512") and torch.cpu._is_avx512_bf16_supported()
+    is_fast = torch.backends.cpu.get_cpu_capability().startswith("AVX512") and "avx512_bf16" in read_instructions()
     return torch.autocast("cpu", torch.bfloat16, enabled=is_fast)
 
 
