@@ -155,9 +155,13 @@ class Engine:
 
     def forget(self, slots: range) -> None:
         """Give back the memory of slots that no row is in. An engine of one row keeps its own: the next row comes at once."""
+        self.forget_rows(self.cache, slots)
+
+    def forget_rows(self, cache: KVCache, slots: range) -> None:
+        """Give back the memory that a cache of this engine's rows has for some slots."""
         if self.n_rows > 1 and self.device.type == "cpu":
             for slot in slots:
-                for kept in (self.cache.keys, self.cache.values):
+                for kept in (cache.keys, cache.values):
                     for layer in kept:
                         forget_pages(layer[slot])
 

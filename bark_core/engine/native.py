@@ -31,8 +31,8 @@ from bark_core.types import SamplingOptions
 FLAGS = ["-O3", "-std=c++20", "-pthread", "-fopenmp-simd", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"]
 
 KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}
-DRAFT_KIND = 3
-"""8-bit weights, and keys and values in fp32."""
+CACHED = {torch.float32: torch.float32, torch.bfloat16: torch.bfloat16, torch.int8: torch.bfloat16}
+"""What keys and values are in, by the type of a model's linears."""
 
 HEAD_WIDTHS = (32, 64)
 MAX_INPUTS = 8192
@@ -120,15 +120,15 @@ class NativeModel:
         if config.n_embd % 32 or config.n_embd // config.n_head not in HEAD_WIDTHS or 4 * config.n_embd > MAX_INPUTS:
             raise NativeUnavailable(f"the kernel takes widths in steps of 32 with heads of 32 or 64, not {config.n_embd} in {config.n_head} heads")
         self.width, self.n_rows, self.n_positions = config.n_embd, keys.shape[1], keys.shape[2]
-        self._dtype, self._weight_dtype = weight.dtype, cast(Block, model.h[0]).mlp.c_fc.weight.dtype
+        self._weight_dtype = cast(Block, model.h[0]).mlp.c_fc.weight.dtype
+        self._dtype = CACHED[self._weight_dtype]
         self._library = library
         self._kept: list[Any] = []
         try:
             layers = (_Layer * config.n_layer)(*(self._layer(block) for block in cast("list[Block]", list(model.h))))
             self._kept.append(layers)
-            kind = DRAFT_KIND if (self._weight_dtype, self._dtype) == (torch.int8, torch.float32) else KINDS[self._weight_dtype]
             self.model = ctypes.byref(_Model(
-                kind, config.n_layer, config.n_head, config.n_embd, self._keep(model.ln_f.weight), self._keep(model.ln_f.bias),
+                KINDS[self._weight_dtype], config.n_layer, config.n_head, config.n_embd, self._keep(model.ln_f.weight), self._keep(model.ln_f.bias),
                 layers, self._cache(keys, keys), self._cache(values, keys), keys.stride(0), keys.stride(1),
             ))  # fmt: skip
         except GenerationError as error:

@@ -15,7 +15,7 @@ from torch import Tensor
 from bark_core.config import GPTConfig
 from bark_core.engine.loop import Batch, Engine, Row
 from bark_core.engine.native import NativeEngine
-from bark_core.engine.speculate import Draft, SpeculativeEngine
+from bark_core.engine.speculate import Draft, SpeculativeEngine, _Branch
 from bark_core.model.transformer import CausalGPT
 from bark_core.stages.coarse import NO_END, CoarseRow, run_coarse
 from bark_core.stages.semantic import SemanticRow, run_semantic
@@ -69,11 +69,25 @@ def test_a_draft_is_the_model_with_its_linears_in_eight_bits(library: ctypes.CDL
     assert all(held[name] is each for name, each in model.named_parameters() if name in held) and len(held) < 30
     for each in (engine, plain):
         Engine.prefill(each, model.embed(torch.arange(70)), 0, 0)
+    row = SemanticRow(model, CONFIG, [3], None, torch.Generator(), None)
+    row.position = 70
+    engine.catch_up(0, row)
     for position in range(70, 74):
-        hidden = engine._drafter.decode_step(engine.place([position], [position]), [position], [0])
+        hidden = engine.step_draft([position], [position], [0])
         wanted = plain.step([position], [position])
         assert error_of(hidden, wanted) < 0.1  # the plain one's cache is the exact model's too, up to 70
         assert error_of(engine._draft_head(hidden, 17, 250), hidden @ model.lm_head.weight[17:267].T) < 0.02
+
+
+class Checked(SpeculativeEngine):
+    """An engine that looks before each round whether drafts attend to what the exact steps have written, whichever rows its slots had before."""
+
+    def _take_round(self, branches: list[_Branch]) -> None:
+        for branch in branches:
+            self.catch_up(branch.slot, branch.row)
+            for copied, exact in ((self._copy.keys, self.cache.keys), (self._copy.values, self.cache.values)):
+                assert torch.equal(*(each[:, branch.slot, : branch.row.position].bfloat16() for each in (copied, exact)))
+        super()._take_round(branches)
 
 
 @dataclass
@@ -121,7 +135,7 @@ class Drafted:
     def compare(self, run: Callable[[Engine], Seen], n_rows: int, n_tokens: int) -> None:
         """Hold what a run of several tokens a round gives against what it gives step by step."""
         pace = FixedPace(n_tokens)
-        assert run(SpeculativeEngine(self.model, n_rows, self.library, self.draft, pace)) == run(self.plain(n_rows))
+        assert run(Checked(self.model, n_rows, self.library, self.draft, pace)) == run(self.plain(n_rows))
         self.n_drafted, self.n_kept = self.n_drafted + pace.n_drafted, self.n_kept + pace.n_kept
 
     def check_both_happened(self) -> None:
@@ -225,7 +239,7 @@ def test_rows_that_draw_in_ways_of_their_own_share_a_round(native_library: ctype
         for _ in run_coarse(drafted.plain(1), alone[-1:], kind):
             pass
     together = [make_row(n) for n in lengths]
-    batch = Batch(SpeculativeEngine(drafted.model, 3, native_library, drafted.draft, pace))
+    batch = Batch(Checked(drafted.model, 3, native_library, drafted.draft, pace))
     for row, kind in zip(together, kinds, strict=True):
         row.drawing = kind, NO_END
         batch.add(row)

@@ -52,7 +52,8 @@ class StepWorker {
         : pool(pool), m(m), n_rows(n_rows), slots(slots), positions(positions), s(s), C(m.width), H(m.n_head), D(C / H),
           blocks(split_range(int(s.blocks.size()), 1, thread, pool.n)), columns(split_range(C, 16, thread, pool.n)),
           mlp_columns(split_range(4 * C, 16, thread, pool.n)),
-          normed(C), act_scales(n_rows), scores(size_t(H) * BLOCK), acts(size_t(n_rows) * 4 * C) {}
+          normed(C), act_scales(n_rows), queries(size_t(n_rows) * C), scores(size_t(n_rows) * H * BLOCK), acts(size_t(n_rows) * 4 * C),
+          partials(n_rows) {}
 
     void run() {
         for (int layer = 0; layer < m.n_layer; layer++) {
@@ -63,8 +64,7 @@ class StepWorker {
                        part < 2 ? weight_rows(l.qkv, C, {(part + 1) * C + columns.first, (part + 1) * C + columns.last}) : Upcoming{cache_block(m.keys, layer, blocks.first)});
             store_kv(layer);
             pool.barrier();
-            for (int place = blocks.first; place < blocks.last; place++)
-                attend(layer, place, place + 1 < blocks.last ? cache_block(m.keys, layer, place + 1) : weight_rows(l.attn_out, C, columns).from);
+            attend(layer, weight_rows(l.attn_out, C, columns).from);
             pool.barrier();
             pack_attention();
             linear(l.attn_out, C, columns, s.linear_out, C, weight_rows(l.mlp_up, C, mlp_columns));
@@ -122,17 +122,31 @@ class StepWorker {
             }
         }
     }
-    // Compute the attention partials of the block that is the place-th to be computed.
-    void attend(int layer, int place, const void *next) {
-        const int b = s.order[place];
-        const Block &block = s.blocks[b];
-        const Cached *keys = cache_block(m.keys, layer, place), *values = cache_block(m.values, layer, place);
-        const float *q = s.qkv.data() + size_t(block.row) * 3 * C;
-        if (place == blocks.first || block.row != s.blocks[s.order[place - 1]].row)
-            for (int i = 0; i < C; i += 2 * LANES) K::deinterleave(q + i, normed.data() + i);
-        float *weighted = s.partials.data() + b * StepState::stride(C, H), *max_score = weighted + C, *exp_sum = max_score + H;
-        const auto run = D == 64 ? attend_block<K, 64> : attend_block<K, 32>;
-        run(normed.data(), keys, values, H, block.count, max_score, exp_sum, weighted, scores.data(), next);
+    // Compute the attention partials of this thread's blocks, those of the rows that share a block together. `next`: what is read afterwards.
+    void attend(int layer, const void *next) {
+        const auto first_row = D == 64 ? attend_first<K, 64> : attend_first<K, 32>;
+        const auto others = D == 64 ? attend_again<K, 64> : attend_again<K, 32>;
+        for (int place = blocks.first, row = -1; place < blocks.last;) {
+            const Block &first = s.blocks[s.order[place]];
+            const Cached *keys = cache_block(m.keys, layer, place), *values = cache_block(m.values, layer, place);
+            int n = 0;
+            for (; place < blocks.last; place++, n++) {
+                const int b = s.order[place];
+                const Block &block = s.blocks[b];
+                if (block.slot != first.slot || block.index != first.index) break;
+                float *q = queries.data() + size_t(n) * C, *weighted = s.partials.data() + b * StepState::stride(C, H);
+                if (n > 0 || row != block.row) {
+                    const float *from = s.qkv.data() + size_t(block.row) * 3 * C;
+                    for (int i = 0; i < C; i += 2 * LANES) K::deinterleave(from + i, q + i);
+                    if (n == 0) row = block.row;
+                }
+                partials[n] = {q, block.count, weighted + C, weighted + C + H, weighted, scores.data() + size_t(n) * H * BLOCK};
+            }
+            // First the row that attends to most of the block, which brings it into the caches.
+            std::iter_swap(partials.begin(), std::max_element(partials.begin(), partials.begin() + n, [](auto &a, auto &b) { return a.count < b.count; }));
+            first_row(partials[0], keys, values, H, place < blocks.last ? cache_block(m.keys, layer, place) : next);
+            others(partials.data() + 1, n - 1, keys, values, H);
+        }
     }
     void pack_attention() {
         for (int r = 0; r < n_rows; r++) {
@@ -151,8 +165,9 @@ class StepWorker {
     StepState &s;
     const int C, H, D;
     const Range blocks, columns, mlp_columns;
-    AlignedVector<float> normed, act_scales, scores;
+    AlignedVector<float> normed, act_scales, queries, scores;
     AlignedVector<typename K::Act> acts;
+    std::vector<Partial> partials;
 };
 
 template <typename K>

@@ -18,10 +18,9 @@ void multiply(ThreadPool &pool, const Linear &linear, int n_rows, int n, int cou
 
 typedef void RunWindow(ThreadPool &, const Model &, int, int, int, bool, int, const float *, float *);
 
-// The window of a model's kind, or null where there is none: for drafts, and where torch's products are ahead, with AMX in bf16.
+// The window of a model's kind, or null where there is none: where torch's products are ahead, with AMX in bf16.
 RunWindow *find_window(int32_t kind, [[maybe_unused]] bool int8_acts) {
     if (kind == 0) return run_window<WindowPrecision<float, float, Fp32Product, Fp32Product>>;
-    if (kind == 3) return nullptr;
 #if defined(__AMX_BF16__)
     return nullptr;
 #else
@@ -49,13 +48,13 @@ void pool_free(void *pool) { delete static_cast<ThreadPool *>(pool); }
 // Feed x (rows, width) at `positions` (rows,) of the cache's `slots` (rows,): store keys and values there, give the normed hidden
 // states (rows, width). Rows of one slot are at different positions, and each attends to those of the others before its own.
 void decode_step(void *pool, const Model *model, int n_rows, const float *x, const int32_t *slots, const int64_t *positions, float *hidden) {
-    const auto run = model->kind == 0 ? step<Fp32> : model->kind == 1 ? step<Bf16> : model->kind == 2 ? step<Int8<CachedBf16>> : step<Int8<CachedFp32>>;
+    const auto run = model->kind == 0 ? step<Fp32> : model->kind == 1 ? step<Bf16> : step<Int8>;
     run(*static_cast<ThreadPool *>(pool), *model, n_rows, x, slots, positions, hidden);
 }
 
 // Multiply x (rows, n) by `count` rows of weights: out (rows, count).
 void multiply_rows(void *pool, int32_t kind, const Linear *linear, int n_rows, int n, int count, const float *x, float *out) {
-    const auto run = kind == 0 ? multiply<Fp32> : kind == 1 ? multiply<Bf16> : multiply<Int8<CachedBf16>>;
+    const auto run = kind == 0 ? multiply<Fp32> : kind == 1 ? multiply<Bf16> : multiply<Int8>;
     run(*static_cast<ThreadPool *>(pool), *linear, n_rows, n, count, x, out);
 }
 

@@ -80,8 +80,7 @@ struct Bf16 : CachedBf16 {
 #endif
 
 // 8-bit weights × 16-bit activations: quantising the activations costs next to no accuracy, and the sums in int32 are exact.
-// Keys and values are bf16, or the fp32 of a model whose steps this only drafts.
-template <typename Cache> struct Int8 : Cache {
+struct Int8 : CachedBf16 {
     typedef int8_t Weight;
     typedef int16_t Act;
     typedef VecI32 Accum;

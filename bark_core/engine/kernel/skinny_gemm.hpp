@@ -12,7 +12,7 @@
 #include "precision.hpp"
 #include "types.hpp"
 
-const int ROWS_PER_PASS = REGISTERS == 32 ? 8 : 4;  // rows of activations that one pass over the weights serves: limited by registers
+const int ROWS_PER_PASS = REGISTERS == 32 ? 8 : 6;  // rows of activations that one pass over the weights serves: limited by registers
 const int BLOCK_OUTPUTS = 24;                       // outputs whose weights stay in cache between the passes
 const int PREFETCH_BYTES = 32768;                   // prefetch distance of weights: about memory latency × bandwidth
 
@@ -22,7 +22,7 @@ template <typename K> constexpr int STEP = sizeof(typename K::Weight) == 4 ? 16 
 // O outputs × R rows: the accumulators that fill the registers.
 constexpr int outputs_per_tile(int R) {
     if (REGISTERS == 32) return R == 1 ? 8 : R <= 4 ? 6 : R <= 6 ? 4 : 3;
-    return R == 1 ? 8 : R == 2 ? 5 : 3;
+    return R == 1 ? 8 : R == 2 ? 5 : R <= 4 ? 3 : 2;
 }
 
 // What is read after a product: `outputs` rows of `inputs` weights by another one, or plain memory in order.
@@ -120,9 +120,9 @@ void skinny_gemm(const Linear &linear, const typename K::Act *x, const float *ac
             if (R == 2) pass.template operator()<2>();
             if (R == 3) pass.template operator()<3>();
             if (R == 4) pass.template operator()<4>();
+            if (R == 5) pass.template operator()<5>();
+            if (R == 6) pass.template operator()<6>();
             if constexpr (ROWS_PER_PASS == 8) {
-                if (R == 5) pass.template operator()<5>();
-                if (R == 6) pass.template operator()<6>();
                 if (R == 7) pass.template operator()<7>();
                 if (R == 8) pass.template operator()<8>();
             }

@@ -16,7 +16,7 @@ struct Layer {
     Linear qkv, attn_out, mlp_up, mlp_down;
 };
 struct Model {
-    int32_t kind;  // 0: fp32, 1: bf16, 2: 8-bit weights; keys and values are bf16 with 1 and 2. 3: 8-bit weights, fp32 keys and values
+    int32_t kind;  // 0: fp32, 1: bf16, 2: 8-bit weights; keys and values are fp32 with 0 and bf16 with 1 and 2
     int32_t n_layer, n_head, width;
     const float *norm_weight, *norm_bias;
     const Layer *layers;
