@@ -4,8 +4,8 @@ Decoding is bound by reading weights. A draft reads a quarter of the bytes and d
 will draw from, so that it is mostly right; and an exact step takes hardly longer for eight positions of a sequence than for
 one. Of a round those draws are kept that follow right drafts, so what comes out is, bit for bit, what step after step would
 give; the generator is put back to where the last of them left it. Drafts attend to a copy of the exact keys and values in 16 bits:
-these are a tenth of the bytes that a step in fp32 reads, but a third of a draft's. What a draft writes there is overwritten when a
-round begins, and what the exact step writes for drafts that were wrong lies beyond the row's position, where nobody looks before it is written anew.
+in fp32 these would be a third of what a draft reads. What a draft writes there is overwritten when the next round begins; what the exact step
+writes for drafts that were wrong lies beyond the row's position, where nobody looks before it is written anew.
 
 Knows rows and engines. Where it is worth while pace.py says, and whether it may be runtime.py.
 """
