@@ -8,10 +8,11 @@ import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from bark_core.config import BarkConfig, CodecConfig, FineConfig, GPTConfig
+from training.lexicon import SIGNS
 from training.phonetokens import N_TOKENS
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-_TEXT_ROOM = 128
+_TEXT_ROOM = 256
 _TEXT_OFFSET = N_TOKENS + 8
 
 
@@ -71,8 +72,8 @@ def bare_characters() -> np.ndarray:
 
 
 def make_tokenizer() -> Tokenizer:
-    """Return a WordPiece tokenizer whose pieces are single characters ("h ##e ##l ##l ##o"): spelling to sound is learned letter by letter."""
-    characters = string.ascii_lowercase + string.digits
+    """Return a WordPiece tokenizer whose pieces are single characters ("h ##e ##l ##l ##o") and the signs of phones: words come in either."""
+    characters = string.ascii_lowercase + string.digits + "".join(SIGNS.values())
     pieces = [*_SPECIAL, *characters, *(f"##{character}" for character in characters), *string.punctuation]
     assert len(pieces) <= _TEXT_ROOM
     tokenizer = Tokenizer(models.WordPiece(vocab={piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]", max_input_chars_per_word=100))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import cast
@@ -70,17 +69,12 @@ def trained_codec(workspace: Workspace) -> Codec:
     return fold(codec).eval()
 
 
-def write_reading(path: Path, respellings: Mapping[str, str]) -> None:
-    """Write the file that tells bark_core how to read for a checkpoint."""
-    path.write_text(json.dumps({"reader": "english", "respellings": respellings}, indent=0, sort_keys=True) + "\n", encoding="utf-8")
-
-
 def export(workspace: Workspace, folder: Path) -> None:
     """Write the checkpoint, whole or not at all: weights in 16 bits, config, tokenizer, voices, model card. Raises: SystemExit where a step has not run."""
     states = {stage: gpt_state(workspace, stage) for stage in STAGES} | {"codec": dict(trained_codec(workspace).state_dict())}
     tokenizer, card = workspace.path("tokenizer.json"), workspace.path("README.md")
     make_tokenizer().save(str(tokenizer))
-    write_reading(tokenizer.with_name(READING), {})  # `respell` finds the words that need it
+    workspace.need(READING, step="lexicon")  # it goes with the tokenizer, beside which it lies
     write_card(card)
     voices = [(name, Voice(voice.semantic, voice.coarse, voice.fine).arrays()) for name, voice in pick_voices(workspace).items()]
     save_checkpoint(

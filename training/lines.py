@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from bark_core.config import BarkConfig
+from bark_core.text.english import EnglishReader
 from bark_core.text.wordpiece import TextEncoder
 from training.alignment import align, learn_emission
 from training.demo import bare_characters, make_tokenizer
+from training.lexicon import load_lexicon
 from training.phonetokens import split_phones
 from training.recordings import shard_paths
 from training.tokens import load_samples
@@ -20,6 +22,8 @@ POSITIONS = 4096
 
 N_VALIDATION = 64
 _CHARACTERS = bare_characters()
+_KNOWN = (1.0, 1.0, 1.0, 1.0, 0.7, 1.0, 0.7, 0.0)
+"""The share of words that come in phones, by a line's number: what no lexicon has comes in letters, and has to be read, too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +44,7 @@ class Lines:
     """All lines of the teacher of durations, by stage and length; those kept for validation apart."""
 
     def __init__(self, workspace: Workspace, config: BarkConfig) -> None:
-        self._workspace, self._encoder = workspace, TextEncoder(make_tokenizer(), config.max_text_tokens)
+        self._workspace, self._encoders = workspace, make_encoders(load_lexicon(workspace), config.max_text_tokens)
         self._longest = config.max_semantic_steps - 1
         self._seen: set[str] = set()
         self._emission = self._learn_letters()
@@ -58,8 +62,9 @@ class Lines:
             for i, sample in enumerate(load_samples(path)):
                 # A final stop changes nothing of the teacher's speech, so that half the texts may have one.
                 bare = i % 2 and sample.text[-1].isalnum()
-                ids = self._encoder.tokenize(sample.text + "." if bare else sample.text)
-                if len(ids) <= self._encoder.max_tokens and len(sample.semantic) <= self._longest:
+                encoder = self._encoders[_KNOWN[i // 2 % len(_KNOWN)]]
+                ids = encoder.tokenize(sample.text + "." if bare else sample.text)
+                if len(ids) <= encoder.max_tokens and len(sample.semantic) <= self._longest:
                     lines.append(Line(ids, sample.semantic, self._find_letters(ids, sample.semantic)))
             if not self.held and "phrases" in path.stem:
                 count = min(N_VALIDATION, len(lines) // 2)
@@ -73,7 +78,7 @@ class Lines:
         if not path.exists():
             shards = shard_paths(self._workspace.need("tokens", step="tokens"), "*-rms-*")
             samples = [sample for shard in shards[:12] for sample in list(load_samples(shard))[:300]]
-            pairs = [(_CHARACTERS[self._encoder.tokenize(each.text)], split_phones(each.semantic)[0]) for each in samples]
+            pairs = [(_CHARACTERS[self._encoders[0.7].tokenize(each.text)], split_phones(each.semantic)[0]) for each in samples]
             np.save(path, learn_emission(pairs, len(_CHARACTERS)))
         return np.load(path)
 
@@ -90,3 +95,11 @@ class Lines:
         count = max(4, min(128, POSITIONS // (lines[at].size + room), len(lines)))
         near = lines[max(0, min(at - count, len(lines) - 3 * count)) :][: 3 * count]
         return [near[i] for i in rng.permutation(len(near))[:count]]
+
+
+def make_encoders(lexicon: dict[str, str], max_tokens: int) -> dict[float, TextEncoder]:
+    """Return an encoder for each share of the lexicon's words that it knows; those left out are spread over all of them."""
+    return {
+        share: TextEncoder(make_tokenizer(), max_tokens, EnglishReader({word: signs for i, (word, signs) in enumerate(lexicon.items()) if i % 10 < 10 * share}).read)
+        for share in set(_KNOWN)
+    }

@@ -18,6 +18,7 @@ from bark_core.stages.semantic import semantic_prompt
 from training.demo import make_config
 from training.lines import Line, Lines
 from training.loop import USUAL_STEPS, Plan, autocast, random_for, train
+from training.swaps import swap_phones
 from training.tables import join_factors, share_rows, text_factors, token_factors
 from training.voices import pick_voices
 from training.workspace import Workspace, argument_parser, open_workspace
@@ -29,13 +30,17 @@ _WATCHED_HEADS = 3
 
 _GAZE_WEIGHT = 0.3
 
+_SWAPPED = 0.5
+"""How many lines are learned with some of their phones swapped."""
+
+
 def stage_weights(share: float) -> dict[str, float]:
     """Return how often each stage is drawn when `share` of all steps is done: words lead, sentences follow."""
     if share < 0.08:
         return {"words": 1.0, "phrases": 0.15}
     if share < 0.3:
         return {"words": 0.3, "phrases": 0.6, "sentences": 0.1}
-    return {"words": 0.12, "phrases": 0.48, "sentences": 0.4}
+    return {"words": 0.06, "common": 0.04, "phrases": 0.35, "wide": 0.25, "sentences": 0.27, "quantities": 0.03}
 
 
 class Reader(nn.Module):
@@ -116,6 +121,11 @@ def draw_histories(rng: np.random.Generator, lines: Lines, presets: list[np.ndar
     return histories
 
 
+def swap(rng: np.random.Generator, line: Line) -> Line:
+    """Return a line with some of its phones swapped for others."""
+    return Line(*swap_phones(rng, line.ids, line.semantic, line.letters), line.letters)
+
+
 def validation_figures(model: Reader, config: BarkConfig, held: list[Line]) -> dict[str, float]:
     """Return the loss with each line's own text and with another's (what lies between them is what the text says), and with all pads fed."""
     wrong = [Line(other.ids, line.semantic, line.letters) for line, other in zip(held, [*held[1:], held[0]], strict=True)]
@@ -147,6 +157,7 @@ def train_semantic(workspace: Workspace, steps: int, rate: float = RATE) -> None
         longest = max(len(line.ids) for line in drawn)
         columns = config.max_text_tokens if whole else min(config.max_text_tokens, longest + int(rng.integers(1, 12)))
         histories = draw_histories(rng, lines, presets, len(drawn)) if whole else [None] * len(drawn)
+        drawn = [swap(rng, line) if rng.random() < _SWAPPED else line for line in drawn]
         with autocast():
             spoken, places = batch_losses(model, config, drawn, histories, columns)
             return spoken + _GAZE_WEIGHT * places

@@ -46,19 +46,17 @@ def plan() -> Iterator[Task]:
     stages, then rms alone for text to semantic tokens, whose durations come from one teacher so that they are learned sharply.
     """
     for first in range(0, 2_500, SHARD):
-        for voice in VOICES:
-            yield Task(voice, "phrases", first, keep=True)
-            yield Task(voice, "sentences", first, keep=True)
+        yield from (Task(voice, stage, first, keep=True) for stage in ("wide", "phrases", "sentences") for voice in VOICES)
     for turn in range(8):
         yield Task("rms", "common", turn * SHARD, keep=False)
-        yield from (Task("rms", "wide", first, keep=False) for first in range(turn * 3 * SHARD, (turn + 1) * 3 * SHARD, SHARD))
+        yield from (Task("rms", "wide", 2_500 + first, keep=False) for first in range(turn * 3 * SHARD, (turn + 1) * 3 * SHARD, SHARD))
         yield Task("rms", "quantities", turn * SHARD, keep=False)
     yield from (Task("rms", "words", first, keep=False) for first in range(0, 5_000, SHARD))
     for turn in range(74):
         yield Task("rms", "phrases", 2_500 + turn * SHARD, keep=False)
         yield Task("rms", "sentences", 2_500 + turn * SHARD, keep=False) if turn % 2 else Task("rms", "words", 5_000 + turn * SHARD, keep=False)
     yield from (Task("rms", "phrases", first, keep=False) for first in range(39_500, 60_000, SHARD))
-    yield from (Task("rms", "wide", first, keep=False) for first in range(12_000, 60_000, SHARD))
+    yield from (Task("rms", "wide", first, keep=False) for first in range(14_500, 60_000, SHARD))
 
 
 def speak(text: str, voice: str) -> Recording:

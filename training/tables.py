@@ -17,6 +17,7 @@ from torch.nn.utils import parametrize
 
 from bark_core.config import BarkConfig
 from training.demo import make_tokenizer
+from training.lexicon import SIGNS
 from training.phonetokens import REMAINING, split_tokens
 
 
@@ -60,15 +61,19 @@ def token_factors(config: BarkConfig) -> list[np.ndarray]:
 
 
 def text_factors(config: BarkConfig) -> list[np.ndarray]:
-    """Return the factors of the pieces of text: the character, and whether it begins a word."""
+    """Return the factors of the pieces of text: the character, the phone that it is a sign of, whatever its stress, and whether it begins a word."""
     character = np.full(config.text_pad_token, -1)
-    begins = np.full(config.text_pad_token, -1)
+    phone, begins = character.copy(), character.copy()
+    plain = {sign: name.rstrip("01") for name, sign in SIGNS.items()}
+    names, seen = sorted(set(plain.values())), dict[str, int]()
     for piece, number in make_tokenizer().get_vocab().items():
         bare = piece.removeprefix("##")
         if len(bare) == 1:
-            character[config.text_encoding_offset + number] = ord(bare)
-            begins[config.text_encoding_offset + number] = int(bare == piece)
-    return [character, begins]
+            row = config.text_encoding_offset + number
+            character[row] = seen.setdefault(bare, len(seen))
+            phone[row] = names.index(plain[bare]) if bare in plain else -1
+            begins[row] = int(bare == piece)
+    return [character, phone, begins]
 
 
 def join_factors(*groups: list[np.ndarray]) -> list[np.ndarray]:

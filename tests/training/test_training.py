@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from bark_core.model.transformer import CausalGPT
 from bark_core.stages.semantic import semantic_prompt
 from bark_core.text.wordpiece import TextEncoder
-from training import coarse, codec, corpus, evaluate, export, fine, loop, resume, semantic, speech, tokens
+from training import coarse, codec, corpus, evaluate, export, fine, lexicon, loop, resume, semantic, speech, tokens
 from training.card import write_card
 from training.demo import make_config, make_tokenizer
 from training.everyday import make_sentence
@@ -36,6 +36,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A rehearsal's folder with corpus, recordings and tokens."""
     space = Workspace(tmp_path_factory.mktemp("training"), smoke=True)
     corpus.write_corpus(space)
+    lexicon.write_lexicon(space)
     speech.speak_corpus(space, 1)
     tokens.encode_shards(space)
     return space
@@ -191,6 +192,7 @@ def test_the_whole_chain_makes_a_checkpoint_that_speaks(workspace: Workspace, tm
     assert rates == [1] * 6  # nobody listens in a rehearsal
     again = Workspace(tmp_path / "again", smoke=True)
     shutil.copytree(workspace.folder / "speech", again.folder / "speech")
+    lexicon.write_lexicon(again)
     resume.resume(again, tmp_path / "demo")
     tokens.encode_shards(again)
     export.export(again, tmp_path / "taken up")

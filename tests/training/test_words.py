@@ -1,21 +1,25 @@
-"""Where the recipe's words come from: forms of common words, quantities as they are read, and spellings that a model reads right."""
+"""Where the recipe's words come from: forms of common words, quantities as they are read, and words in phones."""
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bark_core.text.english import EnglishReader
-from training.graphemes import GRAPHEMES, cut_word, spell_otherwise
+from training.demo import make_tokenizer
+from training.lexicon import SIGNS, load_lexicon, write_lexicon, write_signs
+from training.lines import make_encoders
 from training.phones import PHONES
+from training.phonetokens import split_phones, split_tokens
 from training.quantities import make_quantity, say_ordinal, say_whole, say_year
-from training.respell import distance, find_respellings
+from training.swaps import swap_phones
 from training.vocabulary import add_ed, add_ing, add_s, past_of
 from training.wordnet import read_exceptions, read_transitive
+from training.workspace import Workspace
 
 
 def test_words_take_their_regular_endings() -> None:
@@ -57,36 +61,41 @@ def test_quantities_are_learned_as_they_are_read() -> None:
         assert reader.read(text) == text
 
 
-def test_a_word_is_cut_at_its_phones() -> None:
-    assert set(GRAPHEMES) == set(PHONES) - {"pau"}
-    assert cut_word("through", ["th", "r", "uw"]) == ["th", "r", "ough"]
-    assert cut_word("vase", ["v", "ey", "s"]) == ["v", "a", "se"]
-    for word, phones in (("queue", "k y uw"), ("a", "ey"), ("strengths", "s t r eh ng th s"), ("x", "eh k s")):
-        assert "".join(cut_word(word, phones.split())) == word
+def test_each_phone_has_a_sign_that_reader_and_tokenizer_keep() -> None:
+    assert {phone.rstrip("01") for phone in SIGNS} == set(PHONES) - {"pau", "el", "em", "en"}
+    signs = "".join(SIGNS.values())
+    assert len(set(signs)) == len(SIGNS)
+    assert EnglishReader({}).read(f"x{signs}.") == f"x{signs}."
+    assert make_tokenizer().encode(f"x{signs}").tokens == ["x", *(f"##{sign}" for sign in signs)]
 
 
-def test_only_what_is_read_wrong_is_spelled_anew() -> None:
-    made = spell_otherwise("vase", ["v", "ey", "s"], ["v", "ey", "z"], 8, random.Random(0))
-    assert len(made) == len(set(made)) and "vase" not in made
-    assert all(spelling.startswith("v") for spelling in made)
-    assert any(spelling.endswith(("ss", "s", "ce")) for spelling in made)
+def test_words_of_the_lexicon_come_in_phones_and_the_rest_in_letters(tmp_path: Path) -> None:
+    space = Workspace(tmp_path, smoke=True)
+    write_lexicon(space)
+    lexicon = load_lexicon(space)
+    assert lexicon["the"] == write_signs(["dh", "ax"])
+    encoders = make_encoders(lexicon, 100)
+    spelled = {share: "".join(make_tokenizer().decode([i]) for i in encoder.tokenize("The cat's.")) for share, encoder in encoders.items()}
+    assert spelled[1.0].replace("##", "") == lexicon["the"] + "cat's."
+    assert spelled[0.0].replace("##", "") == "thecat's."
 
 
-def test_phones_that_are_heard_alike_hardly_count() -> None:
-    assert distance(["v", "ey", "s"], ["v", "ey", "z"]) == 1
-    assert distance(["ax", "b"], ["ih", "b"]) == pytest.approx(0.1)
-    assert distance(["a", "b", "c"], []) == 3
-
-
-def test_spellings_are_taken_where_they_are_read_better() -> None:
-    sounds = {"a": "ae", "ay": "ey", "ai": "ey", "v": "v", "se": "z", "ss": "s", "s": "s", "c": "k", "t": "t", "e": "eh", "ce": "s"}
-
-    def read(words: Sequence[str]) -> dict[str, str]:
-        return {word: " ".join(sounds[part] for part in re.findall("ay|ai|se|ss|ce|[avscte]", word)) for word in words if set(word) <= set("avsctieys")}
-
-    wanted = {"vase": "v ey s", "cat": "k ae t", "vat": "v ae t"}
-    found = find_respellings(["vase", "cat", "vat"], wanted, [read, read], random.Random(0))
-    assert list(found) == ["vase"]
-    assert read([found["vase"]])[found["vase"]] == "v ey s"
-    elsewhere = {"vase": "v ey s", found["vase"]: "v ey s"}
-    assert find_respellings(["vase", "cat", "vat"], wanted, [read, lambda words: elsewhere], random.Random(0)) == {}
+def test_phones_are_swapped_in_text_and_tokens_alike() -> None:
+    tokenizer = make_tokenizer()
+    ids = tokenizer.encode(f"no {write_signs(['k', 'ae1', 't'])}").ids
+    counts = [3, 2, 4, 5, 3]
+    phones = [PHONES.index(name) for name in ("n", "ow", "k", "ae", "t")]
+    voiced = PHONES.index("zh") + 1
+    kinds = [phone * 5 + 2 if phone < voiced else voiced * 5 + phone - voiced for phone in phones]
+    semantic = np.array([kind * 10 + left for kind, count in zip(kinds, counts, strict=True) for left in reversed(range(count))])
+    places = np.repeat([0, 1, 2, 3, 4], counts)
+    said = {name: tokenizer.token_to_id(f"##{sign}") for name, sign in SIGNS.items()}
+    seen = set[str]()
+    for seed in range(60):
+        changed, tokens = swap_phones(np.random.default_rng(seed), ids, semantic, places)
+        spoken, lengths = split_phones(tokens)
+        assert changed[:2] == ids[:2] and spoken[:2].tolist() == phones[:2] and lengths.tolist() == counts
+        assert (split_tokens(tokens)[1] == split_tokens(semantic)[1]).all()
+        assert changed[3] == said[f"{PHONES[spoken[3]]}1"] and changed[4] == said[PHONES[spoken[4]]]
+        seen.add(PHONES[spoken[3]])
+    assert len(seen) > 5
