@@ -18,9 +18,16 @@ from training.recordings import load_shard, shard_paths
 from training.tokens import Sample, load_quantiser, load_samples
 from training.workspace import Workspace, argument_parser, open_workspace
 
+RATE = 1e-3
 N_VALIDATION = 16
 _LEAD = 16
 """Frames at the start of a crop that the loss leaves out: in use the decoder has heard all that came before."""
+
+_DRAWN_SHARE = 0.6
+"""How many batches are of drawn codes, once there are some: the rest keep what the decoder makes of true ones."""
+
+DELAY = 2
+"""Frames by which the decoder speaks late. A causal network then hears two frames more before it has to say what they are between."""
 
 
 class SpectralLoss(nn.Module):
@@ -51,14 +58,22 @@ class SpectralLoss(nn.Module):
 
 
 class Crops:
-    """Speech of both voices as codes and samples, and random crops of it."""
+    """Speech of both voices as codes and samples, and random crops of it; with `drawn`, some of the codes as the models draw them."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, drawn: bool = False) -> None:
         self.codes: list[np.ndarray] = []
+        self.drawn: list[np.ndarray] = []
         self.audio: list[np.ndarray] = []
-        for path in shard_paths(workspace.need("tokens", step="tokens"), "heard-*"):
+        tokens = workspace.need("tokens", step="tokens")
+        for path in shard_paths(tokens, "heard-*"):
+            if drawn and not (tokens / f"drawn-{path.name}").exists():
+                continue
             spoken = {each.text: each for each in load_shard(workspace.need("speech", path.name, step="speech"))}
             self._take([(sample, spoken[sample.text].audio) for sample in load_samples(path)])
+            if drawn:
+                self.drawn += [sample.codes.astype(np.int16) for sample in load_samples(tokens / f"drawn-{path.name}")]
+        if drawn and not self.drawn:
+            raise SystemExit("No codes are drawn yet; run python -m training.drawn first.")
 
     def _take(self, pairs: list[tuple[Sample, np.ndarray]]) -> None:
         for sample, audio in pairs:
@@ -66,24 +81,25 @@ class Crops:
             self.codes.append(sample.codes[:, :n_frames].astype(np.int16))
             self.audio.append(audio[: n_frames * HOP * 2 // 3 + 1])
 
-    def draw(self, rng: np.random.Generator, count: int, n_frames: int) -> tuple[Tensor, Tensor]:
+    def draw(self, rng: np.random.Generator, count: int, n_frames: int, drawn: bool = False) -> tuple[Tensor, Tensor]:
         """Return codes (B, 8, T) and samples (B, 320 T) of random crops, none from the recordings kept for validation."""
         held = min(N_VALIDATION, len(self.codes) // 4)
         picked: list[tuple[Tensor, Tensor]] = []
         while len(picked) < count:
             i = int(rng.integers(held, len(self.codes)))
             start = int(rng.integers(0, max(1, self.codes[i].shape[1] - n_frames)))
-            codes, audio = self.whole(i)
+            codes, audio = self.whole(i, drawn)
             if codes.shape[1] >= n_frames:
                 picked.append((codes[:, start : start + n_frames], audio[start * HOP : (start + n_frames) * HOP]))
         codes, audio = zip(*picked, strict=True)
         return torch.stack(codes), torch.stack(audio)
 
-    def whole(self, index: int) -> tuple[Tensor, Tensor]:
-        """Return one recording's codes (8, T) and samples (320 T,)."""
-        codes = torch.from_numpy(self.codes[index].astype(np.int64))
-        audio = to_codec_rate(self.audio[index])[: codes.shape[1] * HOP]
-        return codes, torch.from_numpy(np.pad(audio, (0, codes.shape[1] * HOP - len(audio))))
+    def whole(self, index: int, drawn: bool = False) -> tuple[Tensor, Tensor]:
+        """Return one recording's codes (8, T), true or drawn, and the samples (320 T,) to make of them, DELAY frames late."""
+        n_frames = self.codes[index].shape[1]
+        codes = torch.from_numpy((self.drawn if drawn else self.codes)[index][:, :n_frames].astype(np.int64))
+        audio = np.pad(to_codec_rate(self.audio[index]), (DELAY * HOP, HOP))[: n_frames * HOP]
+        return codes, torch.from_numpy(np.pad(audio, (0, n_frames * HOP - len(audio))))
 
 
 def make_codec(workspace: Workspace, normed: bool = True) -> Codec:
@@ -110,32 +126,38 @@ def embed_batch(codec: Codec, codes: Tensor) -> Tensor:
     return torch.cat([codec.embed(each) for each in codes])
 
 
-def train_codec(workspace: Workspace, steps: int) -> None:
+def train_codec(workspace: Workspace, steps: int, rate: float = RATE, drawn: bool = False) -> None:
     """Train the decoder on crops; validate on whole recordings by the distance of their log-mel frames."""
     torch.manual_seed(0)
-    codec, crops, loss = make_codec(workspace), Crops(workspace), SpectralLoss()
+    codec, crops, loss = make_codec(workspace), Crops(workspace, drawn), SpectralLoss()
     count, n_frames = (2, 48) if workspace.smoke else (6, 96)
-    held = [crops.whole(i) for i in range(min(N_VALIDATION, max(1, len(crops.codes) // 4)))]
+    held = {
+        name: [crops.whole(i, drawn=name == "drawn") for i in range(min(N_VALIDATION, max(1, len(crops.codes) // 4)))]
+        for name in ("validation", "drawn")[: 1 + drawn]
+    }
 
     def loss_of(step: int) -> Tensor:
         rng = random_for(step)
-        codes, audio = crops.draw(rng, count, n_frames)
+        as_drawn = bool(crops.drawn) and rng.random() < _DRAWN_SHARE
+        codes, audio = crops.draw(rng, count, n_frames, as_drawn)
         # The finer codes are guesses when speaking: what the first ones say has to do alone, too.
-        codes = codes[:, : int(rng.choice([2, 3, codes.shape[1]], p=[0.4, 0.2, 0.4]))]
+        if not as_drawn:
+            codes = codes[:, : int(rng.choice([2, 3, codes.shape[1]], p=[0.4, 0.2, 0.4]))]
         made = codec.decoder(embed_batch(codec, codes))[:, 0]
         return loss(made[:, _LEAD * HOP :], audio[:, _LEAD * HOP :])
 
     def validate() -> dict[str, float]:
-        distances = [float(loss(codec(codes)[None], audio[None])) for codes, audio in held]
-        return {"validation": float(np.mean(distances))}
+        return {name: float(np.mean([float(loss(codec(codes)[None], audio[None])) for codes, audio in pairs])) for name, pairs in held.items()}
 
-    plan = Plan("codec", steps, rate=1e-3, warm_up=50, cool_from=0.7, decay=0.0, validate_every=5 if workspace.smoke else 250)
+    plan = Plan("codec", steps, rate=rate, warm_up=50, cool_from=0.7, decay=0.0, validate_every=5 if workspace.smoke else 250)
     train(workspace, plan, codec.decoder, loss_of, validate)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argument_parser("Train the codec's decoder.")
     parser.add_argument("--steps", type=int, default=None, help="steps to train in all (default: 16000; 10 in a smoke run)")
+    parser.add_argument("--rate", type=float, default=RATE, help=f"the highest learning rate (default: {RATE})")
+    parser.add_argument("--drawn", action="store_true", help="learn from codes as the models draw them, too (python -m training.drawn)")
     return parser.parse_args()
 
 
@@ -143,4 +165,4 @@ if __name__ == "__main__":
     given = _arguments()
     space = open_workspace(given)
     torch.set_num_threads(1)
-    train_codec(space, given.steps or (10 if space.smoke else USUAL_STEPS["codec"]))
+    train_codec(space, given.steps or (10 if space.smoke else USUAL_STEPS["codec"]), given.rate, given.drawn)

@@ -21,9 +21,10 @@ import torch
 
 from bark_core import Bark
 from training.card import write_card
+from training.codec import DELAY
 from training.corpus import read_heldout, read_wide
 from training.demo import make_config
-from training.features import to_codec_rate
+from training.features import HOP, to_codec_rate
 from training.listen import Listener, word_error_rate
 from training.measures import largest_step, leading_silence_s, mel_distance, recognise_voice
 from training.recordings import RATE_HZ, Recording
@@ -79,8 +80,9 @@ def evaluate_stages(bark: Bark, voice: str, recordings: list[Recording], hear: H
         real = to_codec_rate(recording.audio)
         made = {"codec": bark.decode(sample.codes), "acoustic": _resynthesise(bark, sample.semantic, voice, seed)}
         for name, audio in made.items():
-            distances[name].append(mel_distance(audio, real))
-            aligned[name].append(mel_distance(audio, real, aligned=True))
+            timely = audio[DELAY * HOP :]  # the decoder speaks late
+            distances[name].append(mel_distance(timely, real))
+            aligned[name].append(mel_distance(timely, real, aligned=True))
             heard[name].append((recording.text, hear(audio, bark.sample_rate)))
         heard["teacher"].append((recording.text, hear(recording.audio.astype(np.float32) / 32768, RATE_HZ)))
         largest = max(largest, largest_step(real))

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from bark_core.model.transformer import CausalGPT
 from bark_core.stages.semantic import semantic_prompt
 from bark_core.text.wordpiece import TextEncoder
-from training import coarse, codec, corpus, evaluate, export, fine, lexicon, loop, resume, semantic, speech, tokens
+from training import coarse, codec, corpus, drawn, evaluate, export, fine, lexicon, loop, resume, semantic, speech, tokens
 from training.card import write_card
 from training.demo import make_config, make_tokenizer
 from training.everyday import make_sentence
@@ -179,6 +179,10 @@ def test_the_whole_chain_makes_a_checkpoint_that_speaks(workspace: Workspace, tm
     semantic.train_semantic(workspace, 2)
     coarse.train_coarse(workspace, 2)
     fine.train_fine(workspace, 2)
+    with pytest.raises(SystemExit, match=r"python -m training\.drawn"):
+        codec.train_codec(workspace, 4, drawn=True)
+    assert drawn.draw_shards(workspace) == len(VOICES) and drawn.draw_shards(workspace) == 0
+    codec.train_codec(workspace, 4, drawn=True)
     export.export(workspace, tmp_path / "demo")
     bark = Bark.load(tmp_path / "demo", device="cpu")
     assert list(bark.voices) == [f"demo_speaker_{i}" for i in range(len(VOICES))]
