@@ -92,7 +92,7 @@ def test_speaks_what_the_server_speaks_and_plays_it(page: Browser, server: Serve
 
 def test_waveform_is_drawn_from_the_samples(page: Browser) -> None:
     image = pytest.importorskip("PIL.Image", reason="pictures are looked at with pillow")
-    page.speak(TEXT, seed="7")
+    page.speak(TEXT, seed="3")
     page.click(".play")  # it plays by itself: stop it, and go to the middle
     page.run("document.querySelector('.card').player.seek(document.querySelector('.card').player.seconds / 2)")
     page.wait(lambda: page.run("return Number(document.querySelector('.wave').ariaValueNow) > 0.5"), "the middle")
