@@ -80,14 +80,13 @@ def test_a_draft_is_the_model_with_its_linears_in_eight_bits(library: ctypes.CDL
 
 
 class Checked(SpeculativeEngine):
-    """An engine that looks before each round whether drafts attend to what the exact steps have written, whichever rows its slots had before."""
+    """An engine that looks before each draft whether it attends to what the exact steps have written, whichever rows its slot had before."""
 
-    def _take_round(self, branches: list[_Branch]) -> None:
+    def _draft_step(self, branches: list[_Branch]) -> None:
         for branch in branches:
-            self.catch_up(branch.slot, branch.row)
             for copied, exact in ((self._copy.keys, self.cache.keys), (self._copy.values, self.cache.values)):
                 assert torch.equal(*(each[:, branch.slot, : branch.row.position].bfloat16() for each in (copied, exact)))
-        super()._take_round(branches)
+        super()._draft_step(branches)
 
 
 @dataclass

@@ -126,7 +126,9 @@ class StepWorker {
     void attend(int layer, const void *next) {
         const auto first_row = D == 64 ? attend_first<K, 64> : attend_first<K, 32>;
         const auto others = D == 64 ? attend_again<K, 64> : attend_again<K, 32>;
-        for (int place = blocks.first, row = -1; place < blocks.last;) {
+        for (int r = 0; r < n_rows; r++)
+            for (int i = 0; i < C; i += 2 * LANES) K::deinterleave(&s.qkv[size_t(r) * 3 * C + i], &queries[size_t(r) * C + i]);
+        for (int place = blocks.first; place < blocks.last;) {
             const Block &first = s.blocks[s.order[place]];
             const Cached *keys = cache_block(m.keys, layer, place), *values = cache_block(m.values, layer, place);
             int n = 0;
@@ -134,13 +136,8 @@ class StepWorker {
                 const int b = s.order[place];
                 const Block &block = s.blocks[b];
                 if (block.slot != first.slot || block.index != first.index) break;
-                float *q = queries.data() + size_t(n) * C, *weighted = s.partials.data() + b * StepState::stride(C, H);
-                if (n > 0 || row != block.row) {
-                    const float *from = s.qkv.data() + size_t(block.row) * 3 * C;
-                    for (int i = 0; i < C; i += 2 * LANES) K::deinterleave(from + i, q + i);
-                    if (n == 0) row = block.row;
-                }
-                partials[n] = {q, block.count, weighted + C, weighted + C + H, weighted, scores.data() + size_t(n) * H * BLOCK};
+                float *weighted = s.partials.data() + b * StepState::stride(C, H);
+                partials[n] = {&queries[size_t(block.row) * C], block.count, weighted + C, weighted + C + H, weighted, scores.data() + size_t(n) * H * BLOCK};
             }
             // First the row that attends to most of the block, which brings it into the caches.
             std::iter_swap(partials.begin(), std::max_element(partials.begin(), partials.begin() + n, [](auto &a, auto &b) { return a.count < b.count; }));
