@@ -11,28 +11,23 @@ import argparse
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from bark_core.config import BarkConfig
+from bark_core.engine.sampling import draw, draw_noise
 from bark_core.model.transformer import CausalGPT, FineGPT
-from bark_core.stages.fine import FineRow
-from bark_core.types import History
+from bark_core.stages.fine import FineRow, fill_windows
+from bark_core.types import GenerateOptions, History
 from training.coarse import count_windows, make_window
 from training.demo import make_config
 from training.export import gpt_state
 from training.loop import random_for
 from training.recordings import shard_paths
-from training.tokens import N_USED, Sample, load_samples, save_samples
+from training.tokens import Sample, load_samples, save_samples
 from training.voices import PROMPT_SECONDS, as_history
 from training.workspace import VOICES, Workspace, argument_parser, open_workspace
 
-TEMPERATURES = {"coarse": 0.7, "fine": 0.5}
-"""The defaults of speaking; the exported models' logits have their sharpness in them."""
-
-
-def draw(logits: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
-    """Return one index drawn for each row of logits (N, V): (N,) int64."""
-    return torch.multinomial(torch.softmax(logits.float() / temperature, dim=-1), 1, generator=generator)[:, 0]
+_OPTIONS = GenerateOptions(seed=0)
+"""How speaking draws by default; the exported models' logits have their sharpness in them."""
 
 
 def draw_coarse(model: CausalGPT, config: BarkConfig, sample: Sample, history: History | None, generator: torch.Generator) -> np.ndarray:
@@ -50,22 +45,17 @@ def draw_coarse(model: CausalGPT, config: BarkConfig, sample: Sample, history: H
         for codebook in range(config.n_coarse_codebooks):
             mine = torch.from_numpy(np.arange(n_done, end) % config.n_coarse_codebooks == codebook)
             logits = model.lm_head(hidden[mine], config.semantic_vocab_size + codebook * config.codebook_size, config.codebook_size)
-            drawn[n_done:end][mine.numpy()] = draw(logits, TEMPERATURES["coarse"], generator).numpy()
+            drawn[n_done:end][mine.numpy()] = draw(logits, _OPTIONS.coarse, draw_noise(torch.empty_like(logits), generator))[0].numpy()
         n_done = end
     return drawn.reshape(-1, config.n_coarse_codebooks).T
 
 
 def draw_fine(model: FineGPT, config: BarkConfig, coarse: np.ndarray, history: History | None, generator: torch.Generator) -> np.ndarray:
-    """Return all codes (8, T) of codebooks 0 and 1, those of codebooks that hold nothing being 0."""
+    """Return all codes (8, T) of codebooks 0 and 1, as speaking fills them in."""
     row = FineRow(config, coarse, history, generator)
-    for _ in range(row.n_loops):
-        codes, first = row.open_window()
-        codes[first:, N_USED:] = 0
-        for codebook in range(config.n_coarse_codebooks, N_USED):
-            x = torch.stack([model.embed(codes[None, :, k], k) for k in range(codebook + 1)]).sum(dim=0)
-            logits = model(x, codebook, 0, config.codebook_size)[0]
-            codes[first:, codebook] = draw(logits, TEMPERATURES["fine"], generator)[first:]
-        row.close_window(codes)
+    while row.n_done < row.n_loops:
+        for _ in fill_windows(model, config, [row], [_OPTIONS.fine]):
+            pass
     return row.codes()
 
 
