@@ -22,8 +22,9 @@ export SPOKEN := $(value TEXT)
 export SEED VOICE
 
 BIN := $(VENV)/bin
-# Files side by side, a process for each core but no more than gains; the tests of a file share what is slow to make.
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+# Files side by side, a process for each core but no more than gains; the tests of a file share what is slow to make. In the order of their
+# names: the files with most tests first would leave the benchmarks, few and slow, to one process at the end.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .PHONY: demo serve gateway test quick lint weights schema clean

@@ -151,6 +151,14 @@ def is_like(one: Row, other: Row) -> bool:
     return other["system"] == OURS and all(one[name] == other[name] for name in ("batch", "voice"))
 
 
+def compare_drafts(row: Row, step: Row) -> str:
+    """Say how much faster drafts make the whole, the two decoding stages, and these without their prompts, which drafts leave as they are."""
+    mine, alone = (sum(each["seconds"][stage] for stage in ("semantic", "coarse")) for each in (row, step))
+    tokens = "the same tokens" if row["tokens"] == step["tokens"] else "OTHER TOKENS"
+    decoding = f"semantic and coarse {alone / mine:.2f} ×, without their prompts {(alone - step['prompts_s']) / (mine - row['prompts_s']):.2f} ×"
+    return f"{step['total_s'] / row['total_s']:.2f} × without drafts, {tokens}; {decoding}"
+
+
 def list_ratios(rows: list[Row]) -> Iterator[str]:
     """Yield how much faster each precision is than the peers at the same batch, and several rows than one."""
     for row in rows:
@@ -161,9 +169,7 @@ def list_ratios(rows: list[Row]) -> Iterator[str]:
         if peers and not row["voice"]:
             yield f"{describe(row)}: " + ", ".join(f"{peer['total_s'] / row['total_s']:.2f} × {peer['system']} {peer['precision']}" for peer in peers)
         for step in (each for each in kin if (row["precision"], each["precision"]) == ("fp32", "fp32-step") and is_like(row, each)):
-            decodes, alone = (sum(each["seconds"][stage] for stage in ("semantic", "coarse")) for each in (row, step))
-            tokens = "the same tokens" if row["tokens"] == step["tokens"] else "OTHER TOKENS"
-            yield f"{describe(row)}: {step['total_s'] / row['total_s']:.2f} × without drafts, decoding {alone / decodes:.2f} ×, {tokens}; {row['drafts']}"
+            yield f"{describe(row)}: {compare_drafts(row, step)}; {row['drafts']}"
         if row["batch"] > 1:
             steps, alone = row["decode"], row["decode"]["alone"]
             bound = row["batch"] * alone["mb_per_step"] / steps["mb_per_step"]

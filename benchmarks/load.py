@@ -1,12 +1,15 @@
 """Many clients on the real Cog server: audio a second, and what each waits for it, one prediction at a time and many at once.
 
     python -m benchmarks.load --model small --clients 1 4 8 16 --requests 16
+    python -m benchmarks.load --model demo --in-turns --requests 60
     python -m benchmarks.load --model demo --soak 1000
 
 Closed loops: so many clients, each of which sends its next text as soon as the last is spoken. `--rates`: texts that come by a seeded
 Poisson process instead, so many a second. Texts are sentences of training/heldout.txt; a random checkpoint ends its speech of itself
 after three to eight seconds. A client that is told to come again (409) does so after 50 ms. `--soak N`: so many short predictions by
-eight clients, with memory, descriptors and threads of the server's worker along the way. The last line is one JSON document.
+eight clients, with memory, descriptors and threads of the server's worker along the way. `--in-turns`: one client that asks both servers
+for each text, one after the other, since a machine whose speed drifts says nothing in runs that lie minutes apart. The last line is one
+JSON document.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +37,7 @@ from scripts.server import Server
 PREDICTORS = {"one at a time": ROOT / "predict.py", "many at once": ROOT / "predictors" / "concurrent.py"}
 AGAIN_S = 0.05
 SOAK_TEXT, SOAK_CLIENTS = "Good morning.", 8
+HEADER = "       server       load    n  refused  audio s/s  cpu s/audio s     first audio: p50, p95, p99           whole: p50, p95, p99   peak"
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,7 @@ def main() -> None:
     parser.add_argument("--clients", nargs="*", type=int, default=[1, 4, 8, 16])
     parser.add_argument("--rates", nargs="*", type=float, default=[], help="texts a second that come by themselves")
     parser.add_argument("--requests", type=int, default=16, help="predictions of each row, at least two for each client")
+    parser.add_argument("--in-turns", action="store_true", help="only one client, which asks both servers for each text in turns")
     parser.add_argument("--soak", type=int, default=0, help="only this many short predictions on the server for many")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=WORK, help="where random checkpoints are kept (gigabytes)")
@@ -62,6 +68,8 @@ def main() -> None:
     document: dict[str, Any] = {"machine": describe_machine(), "model": options.model, "precision": options.precision}
     if options.soak:
         document["soak"] = soak(folder, options.precision, options.soak)
+    elif options.in_turns:
+        document["rows"] = measure_in_turns(folder, options)
     else:
         document["rows"] = list(measure_all(folder, options))
     print(json.dumps(document))
@@ -70,7 +78,7 @@ def main() -> None:
 def measure_all(folder: Path, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Measure each server under each load; yield the rows as they come, and print them."""
     texts = choose_texts()
-    print("       server       load    n  refused  audio s/s  cpu s/audio s     first audio: p50, p95, p99           whole: p50, p95, p99   peak")
+    print(HEADER)
     for name in options.servers:
         with start(name, folder, options.precision, max([*options.clients, 16])) as server:
             speak(server, texts[0], 0)  # what only the first prediction pays for
@@ -78,11 +86,35 @@ def measure_all(folder: Path, options: argparse.Namespace) -> Iterator[dict[str,
                 n = max(options.requests, 2 * load) if isinstance(load, int) else options.requests
                 begin, cpu_s = time.perf_counter(), read_worker(server)["cpu_s"]
                 waited = run_closed(server, texts, load, n, options.seed) if isinstance(load, int) else run_open(server, texts, load, n, options.seed)
-                row: dict[str, Any] = {"server": name, "load": load, **summarise(waited, time.perf_counter() - begin)}
-                worker = read_worker(server)
-                row |= {"cpu_per_audio": round((worker["cpu_s"] - cpu_s) / row["audio_s"], 3), "peak_gb": worker["peak_gb"]}
-                print_row(row)
-                yield row
+                yield describe_row(name, load, waited, time.perf_counter() - begin, server, cpu_s)
+
+
+def measure_in_turns(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Let one client ask each server for each text, now the one first and now the other; return the rows, and print them and their ratios."""
+    texts, waited = choose_texts(), {name: list[Waited]() for name in options.servers}
+    with ExitStack() as running:
+        servers = {name: running.enter_context(start(name, folder, options.precision, 16)) for name in options.servers}
+        for server in servers.values():
+            speak(server, texts[0], 0)
+        cpu_s = {name: read_worker(server)["cpu_s"] for name, server in servers.items()}
+        for number in range(options.requests):
+            for name in options.servers[:: -1 if number % 2 else 1]:
+                waited[name].append(speak(servers[name], texts[number % len(texts)], options.seed + number))
+        print(HEADER)
+        rows = [describe_row(name, 1, each, sum(one.whole_s for one in each), servers[name], cpu_s[name]) for name, each in waited.items()]
+    for row in rows[1:]:
+        ratios = (f"{later / first:.2f}" for later, first in zip(row["whole_s"], rows[0]["whole_s"], strict=True))
+        print(f"{row['server']} ÷ {rows[0]['server']}, the whole: p50, p95, p99 {', '.join(ratios)} ×")
+    return rows
+
+
+def describe_row(name: str, load: float, waited: Sequence[Waited], wall_s: float, server: Server, cpu_s: float) -> dict[str, Any]:
+    """Return one row, and print it. `cpu_s` is what the server had taken before."""
+    row: dict[str, Any] = {"server": name, "load": load, **summarise(waited, wall_s)}
+    worker = read_worker(server)
+    row |= {"cpu_per_audio": round((worker["cpu_s"] - cpu_s) / row["audio_s"], 3), "peak_gb": worker["peak_gb"]}
+    print_row(row)
+    return row
 
 
 def start(name: str, folder: Path, precision: str, n_at_once: int) -> Server:

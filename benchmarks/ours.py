@@ -7,7 +7,8 @@ import json
 import statistics
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 
 from bark_core import Bark
 from bark_core.engine.loop import Engine
+from bark_core.engine.native import NativeEngine
 from benchmarks.machine import measure_read, peak_memory_gb
 from benchmarks.shapes import N_SEMANTIC
 
@@ -41,7 +43,8 @@ def measure(bark: Bark, batch: int, voice: str | None, forced: bool) -> dict[str
         seeds = list(range(seed, seed + batch))
         # No early end, and just long enough; a random model ends of itself now and then, and such a run is not counted.
         length: dict[str, Any] = {"min_eos_p": None, "max_seconds": (N_SEMANTIC - 0.5) / 49.9, "retry": False} if forced else {}
-        generations = bark.generate_batch([TEXT] * batch, voice=voice, seed=seeds, batch_size=batch, **length)
+        with timing_prompts() as prompts:
+            generations = bark.generate_batch([TEXT] * batch, voice=voice, seed=seeds, batch_size=batch, **length)
         if not forced or all(len(each.semantic) == N_SEMANTIC for each in generations):
             break
         seed += batch
@@ -50,7 +53,25 @@ def measure(bark: Bark, batch: int, voice: str | None, forced: bool) -> dict[str
     tokens = hashlib.sha256(b"".join(each.fine.tobytes() + each.semantic.tobytes() for each in generations)).hexdigest()[:16]
     audio_s = sum(each.timings.audio_s for each in generations)
     figures = {"total_s": round(timings.wall_s, 3), "audio_s": round(audio_s, 2), "audio_s_per_s": round(audio_s / timings.wall_s, 3)}
-    return {"tokens": tokens, "seconds": stages, **figures}
+    return {"tokens": tokens, "seconds": stages, "prompts_s": round(sum(prompts), 3), **figures}
+
+
+@contextmanager
+def timing_prompts() -> Iterator[list[float]]:
+    """Note the seconds of each prompt that the kernel's engines read: semantic and coarse spend theirs on these and on steps."""
+    prefill, seconds = NativeEngine.prefill, list[float]()
+
+    def timed(self: NativeEngine, x: torch.Tensor, slot: int, start: int) -> torch.Tensor:
+        begin = time.perf_counter()
+        hidden = prefill(self, x, slot, start)
+        seconds.append(time.perf_counter() - begin)
+        return hidden
+
+    NativeEngine.prefill = timed
+    try:
+        yield seconds
+    finally:
+        NativeEngine.prefill = prefill
 
 
 @torch.inference_mode()

@@ -38,6 +38,7 @@ def test_bench_measures_every_stage_of_the_demo(root: Path) -> None:
     for row in document["rows"]:
         assert set(row["seconds"]) == {"semantic", "coarse", "fine", "codec"} and min(row["seconds"].values()) > 0
         assert row["peak_gb"] > 0.1 and row["decode"]["tokens_per_s"] > 0
+        assert 0 < row["prompts_s"] < row["seconds"]["semantic"] + row["seconds"]["coarse"]
     assert document["machine"]["read_gb_s"] > 0 and document["machine"]["kernel"]
 
 
@@ -72,6 +73,13 @@ def test_load_is_what_clients_meet(root: Path) -> None:
         assert 0 < row["first_s"][0] <= row["whole_s"][0] <= row["whole_s"][2] and row["audio_s_per_s"] > 0 and row["peak_gb"] > 0.1
     states = run(root, "benchmarks.load", "--model", "demo", "--soak", "10")["soak"]
     assert [state["n"] for state in states] == list(range(1, 11)) and min(state["threads"] for state in states) > 1
+
+
+@pytest.mark.slow
+def test_one_client_asks_both_servers_in_turns(root: Path) -> None:
+    one, many = run(root, "benchmarks.load", "--model", "demo", "--precision", "fp32", "--in-turns", "--requests", "2")["rows"]
+    assert [one["server"], many["server"]] == ["one at a time", "many at once"] and one["n"] == many["n"] == 2
+    assert one["audio_s"] == many["audio_s"] > 0 and one["n_refused"] == many["n_refused"] == 0
 
 
 def test_percentiles_are_values_that_were_met() -> None:
