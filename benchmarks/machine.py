@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import platform
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,27 +36,35 @@ def describe_machine() -> dict[str, Any]:
         "torch": torch.__version__,
         "python": platform.python_version(),
         "date": time.strftime("%Y-%m-%d"),
-        "read_gb_s": measure_read(),
+        "read_gb_s": measure_read(make_memory()),
         "gemm_gflop_s": {"fp32": measure_product(torch.float32), "bf16": measure_product(torch.bfloat16)},
     }
 
 
-def measure_read(n_bytes: int = 2**30, repeats: int = 7) -> float:
+def make_memory(n_bytes: int = 2**30) -> torch.Tensor:
+    """Return memory that no cache holds, to measure reading with."""
+    return torch.ones(n_bytes // 4)
+
+
+def measure_read(memory: torch.Tensor, repeats: int = 7) -> float:
     """Return the GB/s at which a sum reads memory that no cache holds: the best of `repeats`."""
-    data = torch.ones(n_bytes // 4)
-    return round(n_bytes / min(_time(lambda: data.sum()) for _ in range(repeats)) / 1e9, 1)
+    return round(memory.nbytes / _find_best(memory.sum, repeats) / 1e9, 1)
 
 
 def measure_product(dtype: torch.dtype, repeats: int = 7) -> float:
     """Return the GFLOP/s of a product of the fine stage's shape (1024 × 1024 by 1024 × 4096): the best of `repeats`."""
     x, weight = torch.randn(1024, 1024, dtype=dtype), torch.randn(4096, 1024, dtype=dtype)
-    return round(2 * 1024 * 1024 * 4096 / min(_time(lambda: torch.nn.functional.linear(x, weight)) for _ in range(repeats)) / 1e9)
+    return round(2 * 1024 * 1024 * 4096 / _find_best(lambda: torch.nn.functional.linear(x, weight), repeats) / 1e9)
 
 
-def _time(call: Any) -> float:
-    begin = time.perf_counter()
-    call()
-    return time.perf_counter() - begin
+def _find_best(call: Callable[[], object], repeats: int, enough_s: float = 2.0) -> float:
+    """Return the seconds of the quickest of `repeats` calls, or of those that `enough_s` have passed with."""
+    seconds = list[float]()
+    while len(seconds) < repeats and sum(seconds) < enough_s:
+        begin = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - begin)
+    return min(seconds)
 
 
 def _processor() -> str:

@@ -17,7 +17,7 @@ import torch
 from bark_core import Bark
 from bark_core.engine.loop import Engine
 from bark_core.engine.native import NativeEngine
-from benchmarks.machine import measure_read, peak_memory_gb
+from benchmarks.machine import make_memory, measure_read, peak_memory_gb
 from benchmarks.shapes import N_SEMANTIC
 
 TEXT = "The quick brown fox jumps over the lazy dog, and then it sleeps in the sun until the evening."
@@ -82,12 +82,13 @@ def measure_decode(bark: Bark, batch: int, first: int = 513, steps: int = 250, t
     minute, and only what is measured side by side can be compared.
     """
     found: dict[int, list[dict[str, float]]] = {n_rows: [] for n_rows in sorted({1, batch})}
+    memory = make_memory()
     with ExitStack() as lent:
         engines = {n_rows: lent.enter_context(bark.runtime.lend_engine("coarse", n_rows)) for n_rows in found}
         first = min(first, engines[batch].model.config.block_size - steps)
         for turn in range(turns):
             contexts = range(first + turn, first + steps, turns)
-            read_gb_s = measure_read(repeats=3)
+            read_gb_s = measure_read(memory, repeats=3)
             for n_rows, engine in engines.items():
                 found[n_rows].append(_step_through(engine, n_rows, contexts, read_gb_s))
     merged = {n_rows: {name: statistics.median(each[name] for each in rates) for name in rates[0]} for n_rows, rates in found.items()}
