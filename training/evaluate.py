@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from bark_core import Bark
+from bark_core.engine.survey import survey_kernel, survey_machine
 from training.card import write_card
 from training.codec import DELAY
 from training.corpus import read_heldout, read_wide
@@ -120,6 +121,13 @@ def measure_speed(bark: Bark, texts: list[str]) -> float:
     return float(np.median(taken))
 
 
+def describe_machine() -> str:
+    """Say in words what speed and memory are measured on, and when."""
+    machine, kernel = survey_machine(), survey_kernel()
+    threads = "one thread" if machine.n_threads == 1 else f"{machine.n_threads} threads"
+    return f"{threads} of {machine.processor} ({kernel.instructions or 'no kernel'}), torch {torch.__version__}, {time.strftime('%Y-%m-%d')}"
+
+
 def measure_memory_mb(folder: Path) -> float:
     """Return the most memory that one process takes to load the checkpoint and speak a sentence."""
     program = (
@@ -137,7 +145,7 @@ def run(workspace: Workspace, folder: Path, count: int | None = None, sets: Sequ
     texts = read_heldout()[:20]
     report: dict[str, Any] = {"sets": {}}
     if "rest" in parts:
-        report |= {"peak_memory_mb": measure_memory_mb(folder), "seconds_for_5_s": measure_speed(bark, texts[:10])}
+        report |= {"measured_on": describe_machine(), "peak_memory_mb": measure_memory_mb(folder), "seconds_for_5_s": measure_speed(bark, texts[:10])}
         report["saved_voice_kept"] = evaluate_saved_voice(bark, texts[:count], workspace)
     for name in sets:
         sentences = {"heldout": read_heldout, "wide": read_wide}[name]()[:count]
@@ -174,7 +182,7 @@ def evaluate_teachers(bark: Bark, name: str, texts: list[str], hear: Hear, works
 def merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """Return earlier figures with the new ones in their place."""
     sets = {name: {**old.get("sets", {}).get(name, {}), **new["sets"].get(name, {})} for name in SETS}
-    return {**{key: value for key, value in old.items() if key in ("peak_memory_mb", "seconds_for_5_s", "saved_voice_kept")}, **new, "sets": sets}
+    return {**{key: value for key, value in old.items() if key != "sets"}, **new, "sets": sets}
 
 
 def _arguments() -> argparse.Namespace:
