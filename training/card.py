@@ -47,7 +47,7 @@ def render_figures(figures: Mapping[str, Any]) -> str:
             *lines,
             "",
             f"A generation used as a voice keeps it in {figures['saved_voice_kept']:.0%} of takes. "
-            f"Five seconds of speech take {figures['seconds_for_5_s']:.2f} s once loaded; "
+            f"Five seconds of speech take {figures['seconds_for_5_s']:.2f} s on one thread once loaded; "
             f"loading and speaking one sentence peaks at {figures['peak_memory_mb']:.0f} MB ({figures['measured_on']}).",
         ]
     )

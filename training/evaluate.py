@@ -123,9 +123,7 @@ def measure_speed(bark: Bark, texts: list[str]) -> float:
 
 def describe_machine() -> str:
     """Say in words what speed and memory are measured on, and when."""
-    machine, kernel = survey_machine(), survey_kernel()
-    threads = "one thread" if machine.n_threads == 1 else f"{machine.n_threads} threads"
-    return f"{threads} of {machine.processor} ({kernel.instructions or 'no kernel'}), torch {torch.__version__}, {time.strftime('%Y-%m-%d')}"
+    return f"{survey_machine().processor}, {survey_kernel().instructions or 'no kernel'}, torch {torch.__version__}, {time.strftime('%Y-%m-%d')}"
 
 
 def measure_memory_mb(folder: Path) -> float:
