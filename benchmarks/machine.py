@@ -14,9 +14,8 @@ from typing import Any
 
 import torch
 
-from bark_core.engine.compile import NativeUnavailable
 from bark_core.engine.levels import LEVEL_VARIABLE, NATIVE
-from bark_core.engine.native import describe_level, load_library
+from bark_core.engine.survey import survey_kernel, survey_machine
 
 TORCH_LEVELS = {
     "x86-64-v3": ("avx2", "AVX2"),
@@ -29,9 +28,10 @@ TORCH_LEVELS = {
 
 def describe_machine() -> dict[str, Any]:
     """Return processor, the kernel's level, threads, versions and, measured, GB/s read and GFLOP/s in fp32 and bf16."""
+    kernel = survey_kernel()
     return {
-        "processor": _processor(),
-        "kernel": _kernel(),
+        "processor": survey_machine().processor,
+        "kernel": kernel.instructions or f"none: {kernel.unavailable}",
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "python": platform.python_version(),
@@ -67,14 +67,6 @@ def _find_best(call: Callable[[], object], repeats: int, enough_s: float = 2.0) 
     return min(seconds)
 
 
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-    except OSError:
-        return platform.processor()
-
-
 def peak_memory_gb() -> float:
     """Return the most memory that this program has held, file pages in it included, in GB. Linux only.
 
@@ -83,14 +75,6 @@ def peak_memory_gb() -> float:
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     peak = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
     return round(int(peak.split()[1]) * 1024 / 1e9, 2)
-
-
-def _kernel() -> str:
-    """Return the instructions that the kernel is compiled for, in words, or why there is none."""
-    try:
-        return describe_level(load_library())
-    except NativeUnavailable as error:
-        return f"none: {error}"
 
 
 def limit_level(level: str) -> dict[str, str]:
