@@ -20,6 +20,7 @@ from bark_core.batch.records import read_records
 from bark_core.errors import InvalidInput
 from bark_core.speech.options import SpeechOptions
 from bark_core.speech.output import OutputOptions
+from bark_core.text.characters import is_encodable
 from bark_core.types import GenerateOptions, Pauses, SamplingOptions, check_seed, derive_seed
 
 NUMBERS = ("text_temp", "waveform_temp", "fine_temp", "min_eos_p", "top_p", "max_seconds")
@@ -114,7 +115,7 @@ def make_entry(number: int, id: str, fields: Mapping[str, Any], defaults: Defaul
             raise InvalidInput(f"{name!r:.60} is no option of a line; {hint}")
     for name in ("text", "voice"):
         value = fields.get(name)
-        if value is not None and (not isinstance(value, str) or not _is_encodable(value)):
+        if value is not None and (not isinstance(value, str) or not is_encodable(value)):
             raise InvalidInput(f"{name} was {value!r:.60}; it must be a string of whole characters.")
     if not (fields.get("text") or "").strip():
         raise InvalidInput("There is no text to speak; give one as text.")
@@ -183,7 +184,7 @@ def _read_mapping(name: str, value: Any) -> dict[str, Any]:
         raise InvalidInput(f"{name} was {value!r:.60}; it must be an object, as " + ('{"ANNA": "v2/en_speaker_9"}.' if name == "voices" else '{"sentence_s": 0.3}.'))
     if name == "voices":
         for voice in value.values():
-            if not isinstance(voice, str) or not voice or not _is_encodable(voice):
+            if not isinstance(voice, str) or not voice or not is_encodable(voice):
                 raise InvalidInput(f"voices has {voice!r:.60} for a voice; each must be a preset's name or a path.")
     return value
 
@@ -194,12 +195,3 @@ def _read_pauses(given: Mapping[str, Any], before: Pauses) -> Pauses:
         if name not in names:
             raise InvalidInput(f"pauses has {name!r:.60}; there are {', '.join(names)}.")
     return dataclasses.replace(before, **given)
-
-
-def _is_encodable(text: str) -> bool:
-    """Tell whether a text has no half of a character: JSON can write one, and no file can hold it."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

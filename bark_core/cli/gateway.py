@@ -48,6 +48,7 @@ def run_gateway(options: argparse.Namespace) -> None:
         allowed_origins=tuple(options.allow_origin),
         names=read_names(options.voices),
         max_waiting=options.max_waiting,
+        turn_timeout_s=options.timeout,
         speech_timeout_s=options.timeout,
     )
     replicate = (options.replicate, os.environ.pop("REPLICATE_API_TOKEN", None)) if options.replicate else None

@@ -127,8 +127,7 @@ class Cog:
             if response.status_code == 409:
                 await self._check_alive()
                 raise Busy
-            if response.status_code == 503:
-                raise Unreachable(f"The backend {self.name} is starting, or its setup failed. Try again in some seconds.")
+            self._check_there(response)
             yield response
         finally:
             await response.aclose()
@@ -168,12 +167,18 @@ class Cog:
     async def _ask(self, path: str) -> dict[str, Any]:
         try:
             async with self._client.stream("GET", self._url + path, timeout=QUESTION_TIMEOUT_S) as response:
-                if response.status_code == 503:
-                    raise Unreachable(f"The backend {self.name} does not serve its schema yet. Try again in some seconds.")
+                self._check_there(response)
                 body = await read_bounded(response)
         except httpx.HTTPError as error:
             raise self._explain(error) from error
         return read_json(body)
+
+    def _check_there(self, response: httpx.Response) -> None:
+        """Raise Unreachable for an answer that says that no model is there yet, or, from a proxy before it, that none is any more."""
+        if response.status_code == 503:
+            raise Unreachable(f"The backend {self.name} is starting, or its setup failed. Try again in some seconds.")
+        if response.status_code in (502, 504):
+            raise Unreachable(f"The backend {self.name} is not there, says what stands before it (status {response.status_code}). Is it running?")
 
     def _explain(self, error: httpx.HTTPError) -> Unreachable:
         if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import ipaddress
 from urllib.parse import urlsplit
 
 from starlette.requests import ClientDisconnect, Request
@@ -27,9 +28,29 @@ def check_key(request: Request, settings: Settings) -> None:
 def check_origin(request: Request, settings: Settings) -> None:
     """Raise Fault 403 for a request that a page from elsewhere sends: a browser must not be used against its own machine."""
     origin = request.headers.get("origin")
-    if origin is None or may_read(origin, settings) or urlsplit(origin).netloc == request.headers.get("host"):
+    if origin is None or may_read(origin, settings):
+        return
+    if urlsplit(origin).netloc == request.headers.get("host") and (settings.api_key is not None or _is_own(urlsplit(origin).hostname or "", settings)):
         return
     raise Fault(403, f"Pages from {origin[:100]!r} may not use this gateway; allow it with --allow-origin.", code="origin_not_allowed")
+
+
+def _is_own(hostname: str, settings: Settings) -> bool:
+    """Tell whether a name can be this gateway's. Of one that only this machine may ask, it can be no name of the net: whoever owns one may have
+    it lead here (DNS rebinding)."""
+    return not _is_loopback(settings.host) or _is_address(hostname) or hostname == settings.host or f".{hostname}".endswith(".localhost")
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def may_read(origin: str, settings: Settings) -> bool:

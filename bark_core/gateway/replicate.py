@@ -58,6 +58,7 @@ class Replicate:
         # Files lie elsewhere, and whoever has them need not know the token.
         self._files = httpx.AsyncClient(timeout=httpx.Timeout(QUESTION_TIMEOUT_S, connect=CONNECT_TIMEOUT_S), follow_redirects=True)
         self._running: dict[str, tuple[str, str]] = {}  # our name of a prediction → Replicate's, and its logs so far
+        self._creating: dict[str, bool] = {}  # predictions that Replicate does not know yet → whether they are cancelled already
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def close(self) -> None:
@@ -115,9 +116,11 @@ class Replicate:
                 self._keep(asyncio.create_task(self._cancel(theirs)))
 
     async def cancel(self, id: str) -> None:
-        """Cancel a prediction, if it is still there."""
+        """Cancel a prediction, if it is still there; one that is only being created, as soon as it is."""
         if id in self._running:
             await self._cancel(self._running[id][0])
+        elif id in self._creating:
+            self._creating[id] = True
 
     @asynccontextmanager
     async def relay(self, id: str, body: bytes, headers: Mapping[str, str]) -> AsyncIterator[Relay]:
@@ -146,12 +149,17 @@ class Replicate:
     async def _create(self, id: str, inputs: Mapping[str, Any]) -> str:
         """Begin a prediction; return Replicate's name of it. Given up in the meantime, it is cancelled when it is there."""
         creating = self._keep(asyncio.create_task(self._begin(inputs)))
+        self._creating[id] = False
         try:
             theirs = await asyncio.shield(creating)
         except asyncio.CancelledError:
             creating.add_done_callback(self._cancel_created)
             raise
+        finally:
+            is_cancelled = self._creating.pop(id, False)
         self._running[id] = (theirs, "")
+        if is_cancelled:
+            await self._cancel(theirs)
         return theirs
 
     async def _begin(self, inputs: Mapping[str, Any]) -> str:

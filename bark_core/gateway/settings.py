@@ -28,6 +28,6 @@ class Settings:
     max_speech_bytes: int = 2 * 2**20
     max_prediction_bytes: int = 32 * 2**20
     body_timeout_s: float = 30.0
-    turn_timeout_s: float = 600.0
+    turn_timeout_s: float = 3600.0
     speech_timeout_s: float = 3600.0
     page: Path = PAGE

@@ -49,8 +49,10 @@ def read_request(body: bytes) -> SpeechRequest:
     text = fields.take("input", str)
     if text is None or not text.strip():
         raise Fault(400, "input is missing or empty; give the text to speak.", "input", "missing_required_parameter")
-    if _has_surrogates(text):
-        raise Fault(400, "input holds half of a surrogate pair, which is no character; send UTF-8 or whole pairs.", "input")
+    for name, value in fields.values.items():
+        if _has_surrogates(json.dumps([name, value], ensure_ascii=False)):
+            shown = name.encode("ascii", "backslashreplace").decode()
+            raise Fault(400, f"{shown} holds half of a surrogate pair, which is no character; send UTF-8 or whole pairs.", shown)
     fields.take("model", str)
     fields.take("instructions", str)
     format = fields.choose("response_format", FORMATS, "mp3")

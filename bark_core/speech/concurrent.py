@@ -45,8 +45,11 @@ class ConcurrentService(Service):
             generation = self.bark.present(session.assemblies[0], session)
             report(generation, record)
             path = self._name_file(output)
-            self._given.append((time.monotonic(), path))
-            return await asyncio.to_thread(generation.save, path, output)
+            try:
+                return await asyncio.to_thread(generation.save, path, output)
+            finally:
+                self._outputs.remove(path)
+                self._given.append((time.monotonic(), path))  # from now on it is Cog that needs it
 
     async def _speak(self, session: Session, progress: ProgressBar) -> None:
         news, loop = asyncio.Event(), asyncio.get_running_loop()

@@ -14,6 +14,7 @@ from bark_core.config import PARTS, BarkConfig
 from bark_core.errors import GenerationError, InvalidInput
 from bark_core.speech.lines import Event, Line, Listener, Spoken, Take
 from bark_core.speech.meter import Meter
+from bark_core.speech.plan import explain_left_out
 from bark_core.speech.takes import TakeOptions, find_fault, is_silent, score_take
 from bark_core.stages.jobs import Job, Randomness, Result, explain_ceiling, explain_failure
 from bark_core.stages.lanes import Passage
@@ -97,7 +98,8 @@ class Narrator:
 
     def _admit(self) -> list[Passage]:
         """Begin with as many further lines as there is room for."""
-        if self._is_streamed and self._begun:
+        # Those that only wait for a line before them do not count: that line may be one that is still to be spoken, in parts.
+        if self._is_streamed and any(not line.is_done for line in self._begun):
             return []
         chosen = self._choose(self._size - len(self._begun))
         if self._is_streamed and chosen:
@@ -220,20 +222,20 @@ class Narrator:
             return []
         if len(cut) < 2:
             return []
-        parts = [
-            Line(
-                line.script,
-                replace(whole, text=each.text, pause_before_s=0.0, pause_after_s=min(each.pause_after_s, Pauses().clause_s)),
-                line.voice,
-                line.follows,
-                derive_seed(line.seed, "part", n),
-                n_splits=line.n_splits + 1,
-            )
-            for n, each in enumerate(cut)
-        ]
+        parts, notes = list[Line](), list[str]()
+        for n, each in enumerate(cut):
+            try:
+                self._encoder.encode(each.text)
+            except InvalidInput as error:
+                notes.append(explain_left_out(error))
+                continue
+            utterance = replace(whole, text=each.text, pause_before_s=0.0, pause_after_s=min(each.pause_after_s, Pauses().clause_s))
+            parts.append(Line(line.script, utterance, line.voice, line.follows, derive_seed(line.seed, "part", n), n_splits=line.n_splits + 1))
+        if not parts:
+            return []
         parts[0].utterance = replace(parts[0].utterance, pause_before_s=whole.pause_before_s)
         parts[-1].utterance = replace(parts[-1].utterance, pause_after_s=whole.pause_after_s)
-        parts[0].notes = [*line.notes, f"The speech of {_quote(whole.text)} came to no end, so it was spoken in {len(parts)} parts."]
+        parts[0].notes = [*line.notes, f"The speech of {_quote(whole.text)} came to no end, so it was spoken in {len(parts)} parts.", *notes]
         return parts
 
     def _listen_to(self, line: Line, result: Result) -> str | None:

@@ -71,6 +71,11 @@ def plan_text(
     return Plan(text, voice, seed, utterances, is_plain)
 
 
+def explain_left_out(error: InvalidInput) -> str:
+    """Return what to say of a part of a text that cannot be spoken, where others can."""
+    return f"A part of the text is left out: {error}"
+
+
 def make_lines(
     plan: Plan, script: int, resolve: Callable[[VoiceLike], History | None], encoder: TextEncoder
 ) -> tuple[list[Line], list[str]]:
@@ -96,7 +101,7 @@ def make_lines(
         except InvalidInput as error:
             if len(plan.utterances) == 1:
                 raise
-            notes.append(f"A part of the text is left out: {error}")
+            notes.append(explain_left_out(error))
             continue
         line.notes += encoder.note_unknown(utterance.text)
         lines.append(line)

@@ -180,7 +180,7 @@ def read_voices(text: str) -> dict[str, str]:
     """Return the voice of each speaker, from a JSON object of names. Raises: InvalidInput, also for paths: a server opens no files of its own."""
     try:
         voices = json.loads(text) if len(text) <= MAX_VOICES_CHARACTERS else None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidInput(f"voices was {text[:80]!r}, which is no JSON ({error}); write it as {{\"ANNA\": \"v2/en_speaker_9\"}}.") from error
     if not isinstance(voices, dict) or not all(isinstance(voice, str) for voice in voices.values()):
         raise InvalidInput(f'voices was {text[:80]!r}; it must be a JSON object of speakers and presets, as {{"ANNA": "v2/en_speaker_9"}}.')

@@ -19,11 +19,18 @@ def check_characters(text: object) -> str:
     """Return the text. Raises: InvalidInput where it is no string, or holds half a character."""
     if not isinstance(text, str):
         raise InvalidInput(f"The text was a {type(text).__name__}; give a string.")
+    if not is_encodable(text):
+        raise InvalidInput("The text holds a lone surrogate, which is no character; give valid Unicode.")
+    return text
+
+
+def is_encodable(text: str) -> bool:
+    """Tell whether a string can be written as UTF-8: that it holds no half of a surrogate pair."""
     try:
         text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise InvalidInput("The text holds a lone surrogate, which is no character; give valid Unicode.") from error
-    return text
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def has_words(text: str) -> bool:

@@ -146,8 +146,9 @@ def _say_slashed_date(found: re.Match[str]) -> str:
 
 
 def _say_abbreviation(found: re.Match[str]) -> str:
-    word = found[1].lower()
-    said = _ABBREVIATIONS[word]
+    said = _ABBREVIATIONS.get(found[1].casefold())
+    if said is None:  # a letter that only looks like one of the alphabet's, as a dotless i
+        return found[0]
     return said.capitalize() if found[1][0].isupper() else said
 
 
@@ -176,7 +177,7 @@ _RULES: tuple[Rule, ...] = (
     (re.compile(r"\b(\d{1,2})(?:[:.](\d\d))? ?([apAP])\.? ?[mM]\b\.?"), _say_clock),
     (re.compile(r"\+\d{1,3}(?:[ -]\(?\d{1,5}\)?){2,5}|\(?\b\d{3}\)?[ -]\d{3}-\d{4}\b|\b\d{3}-\d{4}\b|\b0\d{2,4}(?: \d{2,6}){1,4}\b"), _say_phone),
     (re.compile(r"\b([01]?\d|2\d|3[01])[/](\d{1,2})[/](\d{2,4})\b"), _say_slashed_date),
-    (re.compile(rf"(?<![\w.])(\d+(?:[.,]\d+)*) ?({_UNIT_NAMES})(?![\w/])"), _say_unit),
+    (re.compile(rf"(?<![\w.,])(\d+(?:[.,]\d+)*) ?({_UNIT_NAMES})(?![\w/])"), _say_unit),
     (re.compile(r"(?<=\d):(?=\d(?!\d))"), lambda _: " to "),
     (re.compile(r"#(?=\d)"), lambda _: "number "),
     (re.compile(r"\b(no|vol|fig|tel)\.(?= ?\d)", re.IGNORECASE), _say_abbreviation),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bark_core.errors import InvalidInput
-from bark_core.text.characters import is_layout
+from bark_core.text.characters import is_encodable, is_layout
 from bark_core.text.spans import LABEL
 from bark_core.types import MAX_PAUSE_S
 
@@ -60,7 +60,7 @@ def check_voices(voices: Mapping[str, Any] | None) -> Mapping[str, Any]:
     if len(voices) > MAX_NAMES:
         raise InvalidInput(f"{len(voices)} names were given in voices; a script has at most {MAX_NAMES}. Split it.")
     for name in voices:
-        if not isinstance(name, str) or name != name.strip() or not 0 < len(name) <= MAX_NAME_LENGTH or re.search(r"[\[\]:：\n\r]", name):
+        if not isinstance(name, str) or not is_encodable(name) or name != name.strip() or not 0 < len(name) <= MAX_NAME_LENGTH or re.search(r"[\[\]:：\n\r]", name):
             raise InvalidInput(
                 f"voices has the name {name!r:.80}; a name is text of 1 to {MAX_NAME_LENGTH} characters on one line, "
                 "without colons, brackets or white space around it."

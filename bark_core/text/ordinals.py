@@ -104,7 +104,7 @@ _RULES: dict[str, tuple[tuple[str, _Say], ...]] = {
         (rf"{_BEFORE}(\d{{1,4}})\.?ª", lambda counter, found: _ordinal(counter, found[1], "feminine")),
     ),
     "ru": (
-        (rf"{_BEFORE}(\d{{1,9}})-(й|я|е|го|му|м|ю|х)\b", lambda counter, found: _ordinal(counter, found[1], _RUSSIAN_ENDINGS[found[2]])),
+        (rf"{_BEFORE}(\d{{1,5}})-(й|я|е|го|му|м|ю|х)\b", lambda counter, found: _ordinal(counter, found[1], _RUSSIAN_ENDINGS[found[2]])),
         (rf"{_BEFORE}(\d{{1,2}}) (?={_MONTH['ru']}\b)", lambda counter, found: _ordinal(counter, found[1], "neuter-genitive") + " "),
         (rf"{_BEFORE}(\d{{4}}) (год|года|году|годом)\b", _say_russian_year),
     ),

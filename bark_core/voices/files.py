@@ -28,6 +28,9 @@ ARRAYS = ("semantic_prompt", "coarse_prompt", "fine_prompt")
 MAX_ARRAY_BYTES = 16 * 2**20
 """An array of a voice may not unfold to more: an hour of fine codes in int64 is smaller."""
 
+MAX_HEADER_BYTES = 1024
+"""What an array says of its kind and shape takes a tenth of this."""
+
 MAX_ARCHIVE_BYTES = 16 * 2**20
 SETTINGS = "settings.json"
 
@@ -139,9 +142,12 @@ def _read_member(archive: zipfile.ZipFile, member: str, name: str) -> bytes:
 def _read_array(data: bytes, key: str, name: str) -> np.ndarray:
     """Parse an .npy. Its header is checked against the bytes that are there, since numpy allocates what the header claims."""
     file = io.BytesIO(data)
-    version = np.lib.format.read_magic(file)
-    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read_header(file)
+    try:
+        version = np.lib.format.read_magic(file)
+        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read_header(file, max_header_size=MAX_HEADER_BYTES)
+    except Exception as error:  # numpy has Python parse what is written there, which raises whatever it likes
+        raise InvalidInput(f"{name} is damaged: {key} does not begin as an .npy does. Use an undamaged copy.") from error
     if dtype.hasobject:
         raise InvalidInput(f"{name} holds pickled objects in {key}, which are never loaded; save plain arrays of whole numbers.")
     if math.prod(shape) * dtype.itemsize != len(data) - file.tell():

@@ -34,6 +34,8 @@ class ReplicateApi:
         """(method, path, Authorization) of every request"""
         self.fault: tuple[int, dict[str, Any]] | None = None
         """What every request of the API is answered with, where it is not None."""
+        self.create_s = 0.0
+        """How long a prediction takes to be created."""
 
     def __enter__(self) -> ReplicateApi:
         api = self
@@ -137,6 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self._create(body)
 
     def _create(self, body: bytes) -> None:
+        time.sleep(self.owner.create_s)
         prediction = self.owner.begin(json.loads(body)["input"])
         end = time.monotonic() + (60 if "wait" in self.headers.get("Prefer", "") else 0)
         while prediction["status"] not in ENDED and time.monotonic() < end:

@@ -24,6 +24,9 @@ FIELDS: dict[str, tuple[dict[str, Any], str, str]] = {
     "text that is a number": ({"input": 3}, "input", "it must be a text"),
     "text that is a list": ({"input": ["Hello."]}, "input", "it must be a text"),
     "half a surrogate pair": ({"input": "\ud83d"}, "input", "surrogate"),
+    "half a pair elsewhere": ({"normalize": "\ud800"}, "normalize", "surrogate"),
+    "half a pair in a list": ({"voices": ["\ud800"]}, "voices", "surrogate"),
+    "half a pair in a name": ({"\ud800": 1}, "\\ud800", "surrogate"),
     "text beyond the model's": ({"input": "a" * 5_001}, "input", "at most 5000 characters; it has 5001"),
     "model that is a number": ({"model": 1}, "model", "it must be a text"),
     "instructions in a list": ({"instructions": []}, "instructions", "it must be a text"),
@@ -253,6 +256,11 @@ def test_pages_from_elsewhere_are_kept_out_unless_allowed(noise: Server) -> None
         for origin, status in (("https://evil.example", 403), ("null", 403), ("https://good.example", 200), (gateway.url, 200)):
             answer = gateway.client.post("/v1/audio/speech", json=fields, headers={"Origin": origin})
             assert answer.status_code == status, origin
+        # A name of the net that was made to lead here: the page's own name then is the one that it asks.
+        led = {"Host": "evil.example:80", "Origin": "http://evil.example:80"}
+        assert gateway.client.post("/v1/audio/speech", json=fields, headers=led).status_code == 403
+        local = {"Host": "localhost:80", "Origin": "http://localhost:80"}
+        assert gateway.client.post("/v1/audio/speech", json=fields, headers=local).status_code == 200
         assert gateway.client.post("/v1/audio/speech", json=fields, headers={"Origin": "https://good.example"}).headers["access-control-allow-origin"]
         asked = {"Origin": "https://good.example", "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
         assert gateway.client.options("/v1/audio/speech", headers=asked).status_code == 200

@@ -100,6 +100,16 @@ def test_the_page_works_through_replicate(before_quick: Gateway) -> None:
         assert running.result().json()["status"] == "canceled"
 
 
+def test_a_cancel_while_replicate_still_creates_a_prediction_is_kept(before_quick: Gateway, quick: ReplicateApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quick, "create_s", 1.5)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(before_quick.client.put, "/predictions/early", json={"input": {"prompt": "wait 20", "seed": 98}})
+        time.sleep(0.5)
+        assert not any(each["input"].get("seed") == 98 for each in quick.predictions.values())
+        before_quick.client.post("/predictions/early/cancel")
+        assert running.result().json()["status"] == "canceled"
+
+
 def test_a_client_that_goes_away_cancels_at_replicate(before_quick: Gateway, quick: ReplicateApi) -> None:
     with pytest.raises(httpx.ReadTimeout):
         before_quick.client.post("/v1/audio/speech", json={"input": "wait 30", "seed": 99}, timeout=0.8)

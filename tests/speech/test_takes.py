@@ -112,6 +112,24 @@ def test_speech_without_an_end_is_split_and_nothing_is_lost() -> None:
     assert len(cut.semantic) == 100 and any("cut off at 100 semantic tokens" in note for note in cut.notes)
 
 
+def test_a_stream_goes_on_where_speech_without_an_end_is_split() -> None:
+    bark = make_bark(config=dataclasses.replace(CONFIG, max_semantic_steps=100))
+    text = "four.\n\none two three, four.\n\ntwo.\n\nthree."
+    whole = bark.generate(text, seed=1, min_eos_p=None)
+    stream = bark.stream(text, seed=1, min_eos_p=None)
+    pieces = [chunk.audio for chunk in stream]
+    made = stream.generation
+    assert made is not None and [each.text for each in made.utterances] == [each.text for each in whole.utterances]
+    assert len(made.utterances) > 4 and sum(map(len, pieces)) == len(made.audio)
+
+
+def test_a_part_that_cannot_be_spoken_is_left_out_of_what_is_split() -> None:
+    bark = make_bark(config=dataclasses.replace(CONFIG, max_semantic_steps=100))
+    made = bark.generate("one two three, \u4e2d\u6587\u4e2d\u6587.", seed=1, min_eos_p=None)
+    assert " ".join(each.text for each in made.utterances) == "one two three,"
+    assert any("A part of the text is left out" in note for note in made.notes)
+
+
 def test_silent_takes_are_drawn_again() -> None:
     states = {**STATES, "codec": {key: torch.zeros_like(value) for key, value in STATES["codec"].items()}}
     made = make_bark(states=states).generate("Hello.", seed=1, max_seconds=0.4)

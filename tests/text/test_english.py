@@ -41,6 +41,7 @@ def reader() -> EnglishReader:
         ("On May 3rd, 2021 at 7:05 p.m. We left", "On May third, twenty twenty-one at seven oh five pea em. We left"),
         ("2021-05-03 and 3/4/2021", "May third, twenty twenty-one and three four twenty twenty-one"),
         ("5pm or 10 a.m. sharp", "Five pea em or ten ay em sharp"),
+        ("Mrſ. Smith, fıg. 3", "Missus Smith, figure three"),
         ("Dr. Smith and Mrs. Jones of Main St. in St. Louis", "Doctor Smith and Missus Jones of Main Street in Saint Louis"),
         ("No. 5, vol. 2, but: No. I go", "Number five, volume two, but: No. I go"),
         ("e.g. the U.S.A., i.e. the BBC and MP3s, not NASA", "for example the you ess ay, that is the bee bee see and em pea three ess, not NASA"),

@@ -142,6 +142,16 @@ def _bomb(path: Path, header_shape: tuple[int, ...], n_bytes: int) -> None:
         archive.writestr("semantic_prompt.npy", head.getvalue() + bytes(n_bytes))
 
 
+@pytest.mark.parametrize("header", ["{'descr': '<i8', (", "'''", "(" * 9000, "-" * 9000, "{1: 2, 'descr': '<i8'}", "{'descr': '<i8', 'shape': 3}"])
+def test_headers_that_are_none_are_sentences(tmp_path: Path, header: str) -> None:
+    path = tmp_path / "odd.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        text = header.encode() + b"\n"
+        archive.writestr("semantic_prompt.npy", b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(80))
+    with pytest.raises(InvalidInput, match=r"odd\.npz is damaged: semantic_prompt does not begin as an \.npy does"):
+        Voice.load(path)
+
+
 def test_zip_bombs_do_not_fill_memory(tmp_path: Path) -> None:
     _bomb(tmp_path / "big.npz", (2**25,), 2**28)
     _bomb(tmp_path / "liar.npz", (2**40,), 64)
