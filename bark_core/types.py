@@ -206,3 +206,12 @@ def _is_finite(value: object) -> bool:
 def is_whole(value: object) -> bool:
     """Tell whether a value is a whole number, Python's or numpy's, and no truth value."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def is_encodable(text: str) -> bool:
+    """Tell whether a string can be written as UTF-8: that it holds no half of a surrogate pair."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

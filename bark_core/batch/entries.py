@@ -20,8 +20,7 @@ from bark_core.batch.records import read_records
 from bark_core.errors import InvalidInput
 from bark_core.speech.options import SpeechOptions
 from bark_core.speech.output import OutputOptions
-from bark_core.text.characters import is_encodable
-from bark_core.types import GenerateOptions, Pauses, SamplingOptions, check_seed, derive_seed
+from bark_core.types import GenerateOptions, Pauses, SamplingOptions, check_seed, derive_seed, is_encodable
 
 NUMBERS = ("text_temp", "waveform_temp", "fine_temp", "min_eos_p", "top_p", "max_seconds")
 WHOLE = ("top_k", "n_takes", "max_retries")

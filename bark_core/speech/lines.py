@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from bark_core.errors import InvalidInput
 from bark_core.stages.jobs import Job, Result, SemanticTake
 from bark_core.stages.lanes import Passage
 from bark_core.types import History, Utterance
@@ -64,3 +65,8 @@ class Spoken:
 
     line: Line
     is_last: bool
+
+
+def explain_left_out(error: InvalidInput) -> str:
+    """Return what to say of a part of a text that cannot be spoken, where others can."""
+    return f"A part of the text is left out: {error}"

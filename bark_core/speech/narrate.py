@@ -12,9 +12,8 @@ from dataclasses import replace
 
 from bark_core.config import PARTS, BarkConfig
 from bark_core.errors import GenerationError, InvalidInput
-from bark_core.speech.lines import Event, Line, Listener, Spoken, Take
+from bark_core.speech.lines import Event, Line, Listener, Spoken, Take, explain_left_out
 from bark_core.speech.meter import Meter
-from bark_core.speech.plan import explain_left_out
 from bark_core.speech.takes import TakeOptions, find_fault, is_silent, score_take
 from bark_core.stages.jobs import Job, Randomness, Result, explain_ceiling, explain_failure
 from bark_core.stages.lanes import Passage

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from bark_core.config import BarkConfig
 from bark_core.errors import InvalidInput
-from bark_core.speech.lines import Line
+from bark_core.speech.lines import Line, explain_left_out
 from bark_core.speech.options import SpeechOptions
 from bark_core.text.language import guess_language
 from bark_core.text.numbers import spell_numbers
@@ -69,11 +69,6 @@ def plan_text(
     )
     is_plain = len(utterances) == 1 and utterances[0] == Utterance(utterances[0].text)
     return Plan(text, voice, seed, utterances, is_plain)
-
-
-def explain_left_out(error: InvalidInput) -> str:
-    """Return what to say of a part of a text that cannot be spoken, where others can."""
-    return f"A part of the text is left out: {error}"
 
 
 def make_lines(

@@ -6,6 +6,7 @@ import re
 import unicodedata
 
 from bark_core.errors import InvalidInput
+from bark_core.types import is_encodable
 
 WORD_CHARACTER = r"[\w\u0300-\u036f\u0900-\u0963\u0966-\u0dff\u0e31-\u0e4e\u200c\u200d]"
 """A letter, a digit, or a mark that belongs to one, as Hindi's vowels do, which `\\w` alone leaves out."""
@@ -22,15 +23,6 @@ def check_characters(text: object) -> str:
     if not is_encodable(text):
         raise InvalidInput("The text holds a lone surrogate, which is no character; give valid Unicode.")
     return text
-
-
-def is_encodable(text: str) -> bool:
-    """Tell whether a string can be written as UTF-8: that it holds no half of a surrogate pair."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def has_words(text: str) -> bool:

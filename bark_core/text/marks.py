@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bark_core.errors import InvalidInput
-from bark_core.text.characters import is_encodable, is_layout
+from bark_core.text.characters import is_layout
 from bark_core.text.spans import LABEL
-from bark_core.types import MAX_PAUSE_S
+from bark_core.types import MAX_PAUSE_S, is_encodable
 
 MAX_TOTAL_PAUSE_S = 3600.0
 MAX_NAMES = 50

@@ -20,7 +20,8 @@ import pytest
 
 from bark_core.cli.main import main
 from scripts.server import Server
-from tests.gateway.running import wait_until
+from tests.gateway.impostor import Impostor
+from tests.gateway.running import Gateway, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -148,3 +149,12 @@ def test_a_table_of_voices_that_is_none_is_a_sentence(tmp_path: Path, capsys: py
         path.write_text(text)
         assert main(["gateway", "--backend", "http://a", "--voices", str(path)]) == 1
         assert str(path) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_what_a_proxy_says_for_a_dead_server_the_next_one_speaks(noise: Server, status: int) -> None:
+    with Impostor() as proxy, Gateway(proxy.url, noise.url) as gateway:
+        proxy.answer = status, b"<html>Bad Gateway</html>"
+        assert [gateway.speak(seed=seed).status_code for seed in range(3)] == [200] * 3
+        answer = gateway.client.put("/predictions/elsewhere", json={"input": {"prompt": "Hello."}})
+        assert answer.status_code == 200 and answer.json()["status"] == "succeeded"
