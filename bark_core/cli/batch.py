@@ -50,6 +50,9 @@ def speak_lines(options: argparse.Namespace) -> None:
     from bark_core.batch.forecast import forecast
     from bark_core.batch.run import count_lines, speak_file
 
+    for name in ("room_timeout", "ray_timeout"):
+        if not getattr(options, name) >= 0:
+            raise InvalidInput(f"--{name.replace('_', '-')} was {getattr(options, name):g}; it must be a number of seconds from 0 on.")
     output = read_output(options)
     output.find_format(f"speech.{options.format or 'wav'}")
     asked = read_asked(options)

@@ -23,7 +23,7 @@ CONNECT_TIMEOUT_S = 5.0
 
 _STREAM_WORDS = {"text/event-stream"}
 _INVALID = {"InvalidInput", "ValueError"}
-_ERROR = re.compile(r"(?:Prediction failed: )*(?:Generator iteration error: )?(?:(?:\w+\.)*(?P<kind>[A-Z]\w+): )?(?P<message>.*)", re.DOTALL)
+_ERROR = re.compile(r"(?:(?:Async p|P)rediction failed: )*(?:Generator iteration error: )?(?:(?:\w+\.)*(?P<kind>[A-Z]\w+): )?(?P<message>.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)

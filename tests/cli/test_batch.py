@@ -51,6 +51,8 @@ def test_a_dry_run_says_how_much_it_is(capsys: pytest.CaptureFixture[str], tmp_p
         ("lines.txt", ["--format", "wma"], "The format 'wma' is not known"),
         ("lines.txt", ["--text-temp", "-1"], "A temperature of -1"),
         ("lines.txt", ["--batch-size", "0"], "--batch-size was 0"),
+        ("lines.txt", ["--room-timeout", "nan"], "--room-timeout was nan"),
+        ("lines.txt", ["--ray-timeout", "-5"], "--ray-timeout was -5"),
         ("lines.txt", ["--speaker", "ANNA"], "--speaker was 'ANNA'"),
     ],
 )

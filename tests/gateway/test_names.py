@@ -48,6 +48,7 @@ def test_a_language_finds_a_voice() -> None:
     [
         ("Prediction failed: Prediction failed: InvalidInput: The text is empty; give a word.", 400, "The text is empty; give a word."),
         ("Prediction failed: Generator iteration error: ValueError: bad", 400, "bad."),
+        ("Async prediction failed: InvalidInput: bad", 400, "bad."),
         ("Prediction failed: GenerationError: It gave nothing.", 500, "It gave nothing."),
         ("out of memory", 500, "out of memory."),
         ("", 500, "The prediction failed without a reason."),
