@@ -14,7 +14,7 @@ from bark_core.errors import InvalidInput
 from bark_core.gateway.faults import Fault
 from bark_core.gateway.names import VoiceNames
 from bark_core.gateway.schema import TEXT_INPUTS, VOICE_INPUTS, Model, find_fault
-from bark_core.types import check_seed, choose_seed
+from bark_core.types import check_seed, choose_seed, is_encodable
 
 FORMATS = ("mp3", "opus", "aac", "flac", "wav", "pcm")
 """The formats of the OpenAI API."""
@@ -50,7 +50,7 @@ def read_request(body: bytes) -> SpeechRequest:
     if text is None or not text.strip():
         raise Fault(400, "input is missing or empty; give the text to speak.", "input", "missing_required_parameter")
     for name, value in fields.values.items():
-        if _has_surrogates(json.dumps([name, value], ensure_ascii=False)):
+        if not is_encodable(json.dumps([name, value], ensure_ascii=False)):
             shown = name.encode("ascii", "backslashreplace").decode()
             raise Fault(400, f"{shown} holds half of a surrogate pair, which is no character; send UTF-8 or whole pairs.", shown)
     fields.take("model", str)
@@ -197,10 +197,6 @@ def _quote(value: Any) -> str:
     """Return what to say of a value before `must be …`: itself, where it is short."""
     text = json.dumps(value, ensure_ascii=False)
     return f"was {text}; it " if len(text) <= 80 else ""
-
-
-def _has_surrogates(text: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _refuse_constant(name: str) -> Any:
