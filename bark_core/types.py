@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import os
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,9 @@ import numpy as np
 from bark_core.errors import InvalidInput
 
 MAX_SEED = 2**32 - 1
+
+MAX_DIGITS = 1000
+"""No whole number of a caller's JSON has more."""
 
 MIN_TEMPERATURE = 1e-3
 """Below this, logits divided by it leave what float32 holds; 0 says what is meant."""
@@ -86,6 +91,23 @@ def check_path(path: object) -> Path:
     except UnicodeEncodeError as error:
         raise InvalidInput(f"The path {text!r} holds a character that no file name here can; leave it out.") from error
     return Path(text)
+
+
+def parse_json(text: str | bytes, parse_constant: Callable[[str], Any] | None = None) -> Any:
+    """Return what a JSON text says. Raises: ValueError with a reason in words, also for nesting and numbers that Python does not take.
+
+    `parse_constant`: what is made of NaN, Infinity and -Infinity, which are no JSON; None: the floats.
+    """
+    try:
+        return json.loads(text, parse_int=_read_whole, parse_constant=parse_constant)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _read_whole(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"it has a number of {len(digits)} digits")
+    return int(digits)
 
 
 def choose_seed() -> int:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import json
 import math
 import os
 import re
@@ -20,7 +19,7 @@ from bark_core.batch.records import read_records
 from bark_core.errors import InvalidInput
 from bark_core.speech.options import SpeechOptions
 from bark_core.speech.output import OutputOptions
-from bark_core.types import GenerateOptions, Pauses, SamplingOptions, check_seed, derive_seed, is_encodable
+from bark_core.types import GenerateOptions, Pauses, SamplingOptions, check_seed, derive_seed, is_encodable, parse_json
 
 NUMBERS = ("text_temp", "waveform_temp", "fine_temp", "min_eos_p", "top_p", "max_seconds")
 WHOLE = ("top_k", "n_takes", "max_retries")
@@ -176,8 +175,8 @@ def _read_number(value: Any, is_whole: bool = False) -> Any:
 def _read_mapping(name: str, value: Any) -> dict[str, Any]:
     if isinstance(value, str):
         try:
-            value = json.loads(value)
-        except (ValueError, RecursionError) as error:
+            value = parse_json(value)
+        except ValueError as error:
             raise InvalidInput(f"{name} was {value!r:.60}, which is no JSON ({error}).") from error
     if not isinstance(value, dict):
         raise InvalidInput(f"{name} was {value!r:.60}; it must be an object, as " + ('{"ANNA": "v2/en_speaker_9"}.' if name == "voices" else '{"sentence_s": 0.3}.'))

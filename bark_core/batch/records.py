@@ -6,7 +6,6 @@ Whatever is wrong with one record is told in its place, and the next ones are re
 from __future__ import annotations
 
 import csv
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from typing import Any, BinaryIO
 
 from bark_core.errors import InvalidInput
 from bark_core.filekinds import describe_stand_in
-from bark_core.types import check_path
+from bark_core.types import check_path, parse_json
 
 MAX_LINE_BYTES = 2**20
 """No line is longer: 50,000 characters, each written as a JSON escape, are 300,000 bytes, or 600,000."""
@@ -129,8 +128,8 @@ def _read_each(file: BinaryIO, read: Callable[[int, str], Record]) -> Iterator[R
 
 def _read_object(number: int, line: str) -> Record:
     try:
-        value = json.loads(line)
-    except (ValueError, RecursionError) as error:
+        value = parse_json(line)
+    except ValueError as error:
         return Record(number, problem=f'It is not JSON ({error}); each line must be one object, as {{"text": "Hello."}}.')
     if not isinstance(value, dict):
         return Record(number, problem=f'It is JSON but no object; each line must be one, as {{"text": "Hello."}}, and was {line.strip()[:40]}.')

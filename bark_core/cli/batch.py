@@ -8,7 +8,7 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from bark_core.cli.console import Commands, add_model, say, show
+from bark_core.cli.console import Commands, add_model, read_seed, say, show
 from bark_core.cli.speak import add_output, add_placement, add_sampling, add_script, read_asked, read_output
 from bark_core.errors import BarkError, InvalidInput
 
@@ -29,7 +29,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--dry-run", action="store_true", help="say how much speech it is and how long it takes, and write nothing")
     add_model(parser)
     parser.add_argument("--voice", metavar="VOICE", help="the voice of lines that name none: a preset's name, an .npz voice or a WAV of ours")
-    parser.add_argument("--seed", type=int, metavar="N", help="gives each line a seed of its own, made of N and its id (default: random ones)")
+    parser.add_argument("--seed", type=read_seed, metavar="N", help="gives each line a seed of its own, made of N and its id (default: random ones)")
     add_placement(parser)
     parser.add_argument("--batch-size", type=int, default=8, metavar="N", help="lines that are drawn together (default: %(default)s)")
     parser.add_argument("--room-timeout", type=float, default=600.0, metavar="S", help="how long to wait where the folder is full (default: %(default)s)")

@@ -23,9 +23,13 @@ else:
 """Where commands add themselves."""
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
-    """Let a command say which model it means."""
-    parser.add_argument("--model", default="demo", metavar="NAME", help="large, small, demo or a checkpoint's folder (default: %(default)s)")
+MODEL = "demo"
+"""The model where none is named."""
+
+
+def add_model(parser: argparse.ArgumentParser, default: str | None = MODEL) -> None:
+    """Let a command say which model it means; `default` None tells that it said none."""
+    parser.add_argument("--model", default=default, metavar="NAME", help=f"large, small, demo or a checkpoint's folder (default: {MODEL})")
 
 
 MAX_TEXT_BYTES = 16 * 2**20
@@ -115,12 +119,21 @@ def read_text(name: str) -> str:
 
 def read_pair(pair: str) -> tuple[str, str]:
     """Return the name and the voice of a --speaker NAME=VOICE. Raises: InvalidInput where there are not both."""
-    from bark_core.errors import InvalidInput
-
     name, sign, voice = pair.partition("=")
     if not (name.strip() and sign and voice.strip()):
         raise InvalidInput(f"--speaker was {pair!r}; give a name and its voice, as ANNA=v2/en_speaker_9.")
     return name.strip(), voice.strip()
+
+
+def read_seed(text: str) -> int:
+    """Return the whole number that an argument says. Raises: argparse.ArgumentTypeError with a seed's range for what is none."""
+    from bark_core.types import check_seed
+
+    shown = text[:40]  # of digits without end, Python would speak in words of its own
+    try:
+        return int(shown) if len(text) == len(shown) and shown.strip().lstrip("+-").isdecimal() else check_seed(shown)
+    except InvalidInput as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def show_progress() -> contextlib.AbstractContextManager[Callable[[str, int, int], None] | None]:

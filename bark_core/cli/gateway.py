@@ -7,16 +7,19 @@ import contextlib
 import os
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from bark_core.cli.console import Commands, add_model, say
+from bark_core.cli.console import MODEL, Commands, add_model, say
 from bark_core.errors import BarkError, InvalidInput
+
+MAX_PORT = 65535
 
 
 def add_parser(commands: Commands) -> None:
     """Add the command and its options."""
     parser = commands.add_parser("gateway", help="serve the OpenAI speech API and a page, in front of Cog servers")
     parser.set_defaults(command=run_gateway)
-    add_model(parser)
+    add_model(parser, default=None)
     parser.add_argument(
         "--backend", action="append", default=[], metavar="URL", help="a Cog server; may be given several times (default: one is started here)"
     )
@@ -56,8 +59,9 @@ def run_gateway(options: argparse.Namespace) -> None:
         listener = stack.enter_context(open_socket(settings.host, settings.port))
         urls = tuple(options.backend)
         if not urls and replicate is None:
-            say(f"starting a Cog server with the model {options.model} …")
-            urls = (stack.enter_context(start_cog(options.model)),)
+            model = options.model or MODEL
+            say(f"starting a Cog server with the model {model} …")
+            urls = (stack.enter_context(start_cog(model)),)
         serve(build_server(settings, urls, replicate), listener)
 
 
@@ -66,12 +70,27 @@ def _check(options: argparse.Namespace) -> None:
     if options.backend and options.replicate:
         raise InvalidInput("--backend and --replicate were both given; the gateway stands in front of one or the other.")
     for url in options.backend:
-        if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", url):
+        if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", url) or not has_port(url):
             raise InvalidInput(f"--backend was {url[:100]!r}; it must be the URL of a Cog server, such as http://127.0.0.1:5000.")
+    if options.model is not None and (options.backend or options.replicate):
+        raise InvalidInput("--model says what a server that is started here loads, and --backend or --replicate says that none is; leave one of them out.")
+    for origin in options.allow_origin:
+        if origin != "*" and not (re.fullmatch(r"[a-z][a-z0-9+.-]*://[^\s/?#@]+", origin) and has_port(origin)):
+            raise InvalidInput(f"--allow-origin was {origin[:100]!r}; it must be a page's scheme, host and port, such as https://example.org, or *.")
+    if not 0 <= options.port <= MAX_PORT:
+        raise InvalidInput(f"--port was {options.port}; it must be from 0, which takes a free one, to {MAX_PORT}.")
     if options.max_waiting < 1:
         raise InvalidInput(f"--max-waiting was {options.max_waiting}; it must be at least 1.")
     if not options.timeout > 0:
         raise InvalidInput(f"--timeout was {options.timeout:g}; it must be a number of seconds above 0.")
+
+
+def has_port(url: str) -> bool:
+    """Tell whether a URL's port, where it has one, can be one."""
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
 
 
 def _find_key(given: str | None) -> str | None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Sequence
+from types import FrameType
 from typing import Any
 
 from bark_core import __version__
@@ -26,6 +29,7 @@ def run() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code. Errors are one line on standard error: `bark: …`."""
     open_streams()
+    interrupts = watch_interrupts()
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         options = build_parser().parse_args(given)
@@ -44,9 +48,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return PIPE_CLOSED
     except OSError as error:
         return _fail(f"{error.filename or 'a file'}: {error.strerror or error}")
-    except KeyboardInterrupt:
+    except BaseException as error:
+        if not interrupts and not isinstance(error, KeyboardInterrupt):
+            raise
         return INTERRUPTED
     return OK
+
+
+def watch_interrupts() -> Sequence[int]:
+    """Return a list that grows with every Ctrl-C from here on.
+
+    A package that is being imported when one comes may make another error of it, or a part of itself that is not there.
+    """
+    interrupts: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        interrupts.append(number)
+        signal.default_int_handler(number, frame)
+
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
+    return interrupts
 
 
 def build_parser() -> argparse.ArgumentParser:

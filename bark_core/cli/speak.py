@@ -11,13 +11,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bark_core.cli.console import Commands, add_model, read_pair, read_text, say, show_progress, write_bytes
+from bark_core.cli.console import Commands, add_model, read_pair, read_seed, read_text, say, show_progress, write_bytes
 from bark_core.errors import BarkError, InvalidInput
 
 if TYPE_CHECKING:
     from bark_core.speech.generation import Generation
     from bark_core.speech.output import OutputOptions
     from bark_core.speech.stream import SpeechStream
+
+OUTPUT = "out.wav"
+"""The file that is written where none is named."""
 
 SPLITS = {"auto": "auto", "always": True, "never": False}
 """What --split takes, and what the library does."""
@@ -34,12 +37,12 @@ def add_parser(commands: Commands) -> None:
     text.add_argument("text", nargs="?", metavar="TEXT", help="what to say; - reads it from standard input; -- before one that begins with -")
     text.add_argument("--file", metavar="FILE", help="say what is in a text file, in UTF-8")
     parser.add_argument(
-        "-o", "--output", default="out.wav", metavar="FILE",
-        help="the file to write: .wav, .flac, .mp3, .ogg, .m4b …; - writes to standard output (default: %(default)s)",
+        "-o", "--output", metavar="FILE",
+        help=f"the file to write: .wav, .flac, .mp3, .ogg, .m4b …; - writes to standard output (default: {OUTPUT})",
     )  # fmt: skip
     add_model(parser)
     parser.add_argument("--voice", metavar="VOICE", help="a preset's name (see `voices`), an .npz voice or a WAV of ours")
-    parser.add_argument("--seed", type=int, metavar="N", help="0 to 4294967295: the same seed gives the same speech (default: a random one)")
+    parser.add_argument("--seed", type=read_seed, metavar="N", help="0 to 4294967295: the same seed gives the same speech (default: a random one)")
     add_placement(parser)
     parser.add_argument(
         "--no-speculate", action="store_true",
@@ -99,8 +102,10 @@ def add_output(group: argparse._ArgumentGroup, default: str) -> None:
 def speak(options: argparse.Namespace) -> None:
     """Speak a text into a file, or into a pipe. Progress is shown on a terminal only."""
     text = find_text(options.text, options.file)
-    to_pipe = options.stream or options.output == "-"
-    if to_pipe and (sys.stdout is None or sys.stdout.isatty()):
+    if options.stream and options.output not in (None, "-"):
+        raise InvalidInput(f"--stream writes to standard output, and -o names the file {options.output}; leave one of them out.")
+    path = None if options.stream or options.output == "-" else options.output or OUTPUT
+    if path is None and (sys.stdout is None or sys.stdout.isatty()):
         state = "closed" if sys.stdout is None else "a terminal"
         raise InvalidInput(f"Speech would go to standard output, which is {state} here; redirect it or give a file's name.")
     if options.stream and options.loudness is not None:
@@ -108,9 +113,9 @@ def speak(options: argparse.Namespace) -> None:
     from bark_core.audio.files import check_target
 
     output = read_output(options)
-    if not to_pipe:
-        output.find_format(options.output)
-        check_target(options.output)
+    if path is not None:
+        output.find_format(path)
+        check_target(path)
     if options.save_voice:
         check_file(options.save_voice, (".npz",))
     if options.subtitles:
@@ -124,7 +129,7 @@ def speak(options: argparse.Namespace) -> None:
         begin = bark.stream if options.stream else bark.generate
         begun = begin(text, on_progress=progress, **asked)
         generation = send(begun, output) if isinstance(begun, SpeechStream) else begun
-    keep(generation, options, output, None if to_pipe else options.output)
+    keep(generation, options, output, path)
 
 
 def read_asked(options: argparse.Namespace) -> dict[str, Any]:

@@ -47,7 +47,8 @@ class SpeechAnswer:
         predicting = self.dispatch.predict(self.inputs, self.as_stream)
         async with aclosing(_within(predicting, self.timeout_s)) as events:
             seconds = await (self._send_pieces(events, send) if self.as_stream else self._send_whole(events, send))
-        log.info("%.1f s of speech as %s in %.1f s, seed %d", seconds, self.request.format, time.monotonic() - begin, self.request.seed)
+        if seconds is not None:
+            log.info("%.1f s of speech as %s in %.1f s, seed %d", seconds, self.request.format, time.monotonic() - begin, self.request.seed)
 
     async def _send_whole(self, events: AsyncGenerator[bytes | Done, None], send: Send) -> float:
         files: list[bytes] = []
@@ -68,7 +69,8 @@ class SpeechAnswer:
         await self._end(send, sound.seconds, done)
         return sound.seconds
 
-    async def _send_pieces(self, events: AsyncGenerator[bytes | Done, None], send: Send) -> float:
+    async def _send_pieces(self, events: AsyncGenerator[bytes | Done, None], send: Send) -> float | None:
+        """Send each piece as it comes; return the seconds of all, or None where they broke off."""
         stream, done, is_begun = SoundStream(self.request), Done(), False
         try:
             async for event in events:
@@ -89,7 +91,7 @@ class SpeechAnswer:
             if self.request.is_sse:
                 await _send_event(send, {"type": "error", **fault.to_body()})
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
-            return stream.seconds
+            return None
         await self._end(send, stream.seconds, done)
         return stream.seconds
 

@@ -153,7 +153,8 @@ class _Gateway:
         """POST /predictions/ID/cancel."""
         if not ID.fullmatch(request.path_params["id"]):
             raise Fault(400, "The prediction's id must be 1 to 64 letters, digits, - or _.", "id")
-        await self._dispatch.cancel(request.path_params["id"])
+        if not await self._dispatch.cancel(request.path_params["id"]):
+            raise Fault(404, f"There is no prediction {request.path_params['id']} that waits or runs; it may be done already.", "id", "not_found")
         return JSONResponse({})
 
 

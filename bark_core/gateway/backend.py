@@ -23,6 +23,9 @@ CONNECT_TIMEOUT_S = 5.0
 
 _STREAM_WORDS = {"text/event-stream"}
 _INVALID = {"InvalidInput", "ValueError"}
+_REFUSED = "Input validation error: "
+"""What Cog says before its own reason for an input that it could not read."""
+
 _ERROR = re.compile(r"(?:(?:Async p|P)rediction failed: )*(?:Generator iteration error: )?(?:(?:\w+\.)*(?P<kind>[A-Z]\w+): )?(?P<message>.*)", re.DOTALL)
 
 
@@ -65,8 +68,8 @@ class Backend(Protocol):
         """
         ...
 
-    async def cancel(self, id: str) -> None:
-        """Cancel a prediction, if it is still there."""
+    async def cancel(self, id: str) -> bool:
+        """Cancel a prediction, if it is still there. Tell whether it may have been."""
         ...
 
     async def close(self) -> None:
@@ -167,6 +170,8 @@ def explain_failure(error: Any) -> Fault:
     found = _ERROR.fullmatch(error.strip()) if isinstance(error, str) else None
     if found is None or not found["message"]:
         return Fault(500, "The prediction failed without a reason.", code="prediction_failed")
+    if found["message"].startswith(_REFUSED):
+        return Fault(400, f"The model refuses the input: {end_sentence(found['message'].removeprefix(_REFUSED))}", code="invalid_input")
     is_invalid = found["kind"] in _INVALID
     return Fault(400 if is_invalid else 500, end_sentence(found["message"]), code="invalid_input" if is_invalid else "prediction_failed")
 

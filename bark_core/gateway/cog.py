@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -38,7 +38,7 @@ class Cog:
         self._client = httpx.AsyncClient(
             timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S), limits=httpx.Limits(max_keepalive_connections=0), trust_env=False
         )
-        self._cancelling: set[asyncio.Task[None]] = set()
+        self._cancelling: set[asyncio.Task[bool]] = set()
 
     async def close(self) -> None:
         """Let cancellations get through, then close."""
@@ -84,10 +84,12 @@ class Cog:
                 if not is_done:
                     self._cancel_soon(id)
 
-    async def cancel(self, id: str) -> None:
-        """Cancel a prediction, if it is still there."""
-        with suppress(httpx.HTTPError):
-            await self._client.post(f"{self._url}/predictions/{id}/cancel", timeout=QUESTION_TIMEOUT_S)
+    async def cancel(self, id: str) -> bool:
+        """Cancel a prediction, if it is still there. Tell whether it may have been: false where the server says that it has none of that name."""
+        try:
+            return (await self._client.post(f"{self._url}/predictions/{id}/cancel", timeout=QUESTION_TIMEOUT_S)).status_code != 404
+        except httpx.HTTPError:
+            return True
 
     @asynccontextmanager
     async def relay(self, id: str, body: bytes, headers: Mapping[str, str]) -> AsyncIterator[Relay]:

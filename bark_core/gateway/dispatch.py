@@ -18,6 +18,9 @@ from bark_core.gateway.schema import Model
 
 MODEL_KEPT_S = 30.0
 MAX_HOMES = 1000
+ACCEPTED = 202
+"""The status of a prediction that goes on after its answer; any other answer is its end."""
+
 T = TypeVar("T")
 
 _STATES = ("READY", "BUSY", "STARTING", "UNHEALTHY", "SETUP_FAILED", "DEFUNCT")
@@ -108,8 +111,10 @@ class Dispatch:
             try:
                 async with self._homes[id].relay(id, body, headers) as relay:
                     return await answer(relay)
-            except (Busy, Unreachable) as error:
-                raise Fault(503, str(error) or "The backend is busy with another prediction.", code="backend_error", retry_after_s=1) from error
+            except Busy:  # it was done, and is to be made once more
+                self._homes.pop(id, None)
+            except Unreachable as error:
+                raise Fault(503, str(error), code="backend_error", retry_after_s=1) from error
         number, lost = self._line.take_number(), frozenset[Backend]()
         current = asyncio.current_task()
         assert current is not None
@@ -123,7 +128,10 @@ class Dispatch:
                     try:
                         async with turn.backend.relay(id, body, headers) as relay:
                             place.is_begun = True
-                            return await answer(relay)
+                            await answer(relay)
+                            if relay.status != ACCEPTED:
+                                self._homes.pop(id, None)
+                            return None
                     except Busy:
                         self._homes.pop(id, None)
                         turn.was_refused = True
@@ -139,14 +147,14 @@ class Dispatch:
         finally:
             self._places.pop(id, None)
 
-    async def cancel(self, id: str) -> None:
-        """Cancel a prediction of Cog's own interface, waiting or running."""
+    async def cancel(self, id: str) -> bool:
+        """Cancel a prediction of Cog's own interface, waiting or running. Tell whether there was one of that name."""
         if id in self._places:
             self._places[id].is_cancelled = True
             self._places[id].task.cancel()
-        else:
-            homes = [self._homes[id]] if id in self._homes else self._backends
-            await asyncio.gather(*(backend.cancel(id) for backend in homes))
+            return True
+        homes = [self._homes[id]] if id in self._homes else self._backends
+        return any(await asyncio.gather(*(backend.cancel(id) for backend in homes)))
 
     def _lose(self, lost: frozenset[Backend], backend: Backend, error: Unreachable, is_begun: bool) -> frozenset[Backend]:
         """Return the backends that a request need not be sent to again. Raises: Fault where that is all, or its answer has begun."""

@@ -59,7 +59,10 @@ def may_read(origin: str, settings: Settings) -> bool:
 
 
 async def read_body(request: Request, limit_bytes: int, timeout_s: float) -> bytes:
-    """Return the body. Raises: Fault 413 as soon as it is known to be too large, 408 where it does not come in time."""
+    """Return the body. Raises: Fault 413 as soon as it is known to be too large, 415 where it is compressed, 408 where it does not come in time."""
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        raise Fault(415, f"The body is compressed ({encoding[:40]}); send it as it is, without Content-Encoding.", code="unsupported_encoding")
     length = request.headers.get("content-length", "0")
     too_large = Fault(413, f"The body is larger than {limit_bytes} bytes, which are the most that are taken here.", code="body_too_large")
     if length.isdigit() and int(length[:20]) > limit_bytes:

@@ -115,12 +115,15 @@ class Replicate:
             if is_running:
                 self._keep(asyncio.create_task(self._cancel(theirs)))
 
-    async def cancel(self, id: str) -> None:
-        """Cancel a prediction, if it is still there; one that is only being created, as soon as it is."""
+    async def cancel(self, id: str) -> bool:
+        """Cancel a prediction, if it is still there; one that is only being created, as soon as it is. Tell whether it was there."""
         if id in self._running:
             await self._cancel(self._running[id][0])
         elif id in self._creating:
             self._creating[id] = True
+        else:
+            return False
+        return True
 
     @asynccontextmanager
     async def relay(self, id: str, body: bytes, headers: Mapping[str, str]) -> AsyncIterator[Relay]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from bark_core.gateway.faults import Fault
 
@@ -77,6 +79,8 @@ def find_fault(value: Any, property: Mapping[str, Any]) -> str | None:
         low, high = property.get("minimum", -math.inf), property.get("maximum", math.inf)
         if not low <= value <= high:
             return f"must be {_describe_range(low, high)}"
+    if property.get("format") == "uri" and not _is_file_url(value):
+        return "must be an http(s) or a data: URL of a file"
     if kind == "string" and len(value) > property.get("maxLength", math.inf):
         return f"must have at most {property['maxLength']} characters; it has {len(value)}"
     return None
@@ -93,6 +97,18 @@ def _find_type_fault(value: Any, kind: str) -> str | None:
     if kind == "string":
         return None if isinstance(value, str) else "must be a text"
     return None
+
+
+def _is_file_url(value: str) -> bool:
+    """Tell whether Cog could ask for a file there; of what is none, it speaks in Python's words."""
+    try:
+        if value[:5].lower() == "data:":
+            head, comma, data = value.partition(",")
+            return bool(comma) and (not head.lower().endswith(";base64") or bool(base64.b64decode(data)))
+        parts = urlsplit(value)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of an address, of a port and of base64
+        return False
 
 
 def _describe_range(low: float, high: float) -> str:

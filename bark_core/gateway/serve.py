@@ -34,9 +34,8 @@ def open_socket(host: str, port: int) -> socket.socket:
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family)
-    except (OSError, OverflowError) as error:  # OverflowError: a port beyond 65535
-        number = getattr(error, "errno", None)
-        reason = os.strerror(number) if isinstance(number, int) and number > 0 else str(error)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else str(error)
         raise BarkError(f"The gateway cannot listen on {host}:{port}: {reason}. Give another --host or --port.") from error
 
 
@@ -45,6 +44,8 @@ def serve(server: uvicorn.Server, listener: socket.socket) -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="bark: %(message)s")
     for name in ("uvicorn", "uvicorn.error", "httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # An answer that breaks off on purpose, so that nobody takes it for the whole: it was told of where it broke off.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: "without completing response" not in record.getMessage())
     # What uvicorn does with a signal once it has ended in order: raise it again, which is to end this process in order, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     asyncio.run(_serve(server, listener))

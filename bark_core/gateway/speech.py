@@ -14,7 +14,7 @@ from bark_core.errors import InvalidInput
 from bark_core.gateway.faults import Fault
 from bark_core.gateway.names import VoiceNames
 from bark_core.gateway.schema import TEXT_INPUTS, VOICE_INPUTS, Model, find_fault
-from bark_core.types import check_seed, choose_seed, is_encodable
+from bark_core.types import check_seed, choose_seed, is_encodable, parse_json
 
 FORMATS = ("mp3", "opus", "aac", "flac", "wav", "pcm")
 """The formats of the OpenAI API."""
@@ -112,10 +112,9 @@ def to_inputs(request: SpeechRequest, model: Model, names: VoiceNames) -> dict[s
 def parse_object(body: bytes) -> dict[str, Any]:
     """Return the JSON object that a body is. Raises: Fault."""
     try:
-        value = json.loads(body, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise Fault(400, f"The body is not JSON: {reason}. Send an object such as {{\"input\": \"Hello.\", \"voice\": \"alloy\"}}.", code="invalid_json") from error
+        value = parse_json(body, parse_constant=_refuse_constant)
+    except ValueError as error:
+        raise Fault(400, f"The body is not JSON: {error}. Send an object such as {{\"input\": \"Hello.\", \"voice\": \"alloy\"}}.", code="invalid_json") from error
     if not isinstance(value, dict):
         raise Fault(400, f"The body is a JSON {_KINDS.get(type(value), 'value')}; it must be an object.", code="invalid_json")
     return value

@@ -26,7 +26,7 @@ from bark_core.speech.bark import Bark
 from bark_core.speech.generation import Generation
 from bark_core.speech.output import OutputOptions
 from bark_core.speech.progress import ProgressBar
-from bark_core.types import choose_seed
+from bark_core.types import choose_seed, parse_json
 from bark_core.voices.presets import find_preset
 from bark_core.voices.upload import keep_upload
 
@@ -124,9 +124,9 @@ class Service:
         """Let only the model's presets be voices by name: a library call opens whatever file has that name, and a server must not."""
         owner = f"the model {self.bark.name}"
         if options["voice"] not in (None, UPLOAD):
-            options["voice"] = find_preset(options["voice"], self.bark.voices, owner)
+            options["voice"] = find_preset(options["voice"], self.bark.voices, owner, f"A voice of your own goes into {UPLOAD}.")
         if "voices" in options:
-            options["voices"] = {speaker: find_preset(voice, self.bark.voices, owner) for speaker, voice in options["voices"].items()}
+            options["voices"] = {speaker: find_preset(voice, self.bark.voices, owner, "") for speaker, voice in options["voices"].items()}
 
     def _name_file(self, output: OutputOptions) -> Path:
         self._outputs.append(Path(self._folder.name) / f"bark-{secrets.token_hex(8)}.{output.format}")
@@ -179,8 +179,8 @@ def read_inputs(inputs: Mapping[str, Any]) -> tuple[str, dict[str, Any], OutputO
 def read_voices(text: str) -> dict[str, str]:
     """Return the voice of each speaker, from a JSON object of names. Raises: InvalidInput, also for paths: a server opens no files of its own."""
     try:
-        voices = json.loads(text) if len(text) <= MAX_VOICES_CHARACTERS else None
-    except (ValueError, RecursionError) as error:
+        voices = parse_json(text) if len(text) <= MAX_VOICES_CHARACTERS else None
+    except ValueError as error:
         raise InvalidInput(f"voices was {text[:80]!r}, which is no JSON ({error}); write it as {{\"ANNA\": \"v2/en_speaker_9\"}}.") from error
     if not isinstance(voices, dict) or not all(isinstance(voice, str) for voice in voices.values()):
         raise InvalidInput(f'voices was {text[:80]!r}; it must be a JSON object of speakers and presets, as {{"ANNA": "v2/en_speaker_9"}}.')

@@ -154,7 +154,9 @@ class _Reader:
         name = mark[2].strip()
         if name in self.voices or name in self.presets:
             return name
-        known = f"the names in voices are {', '.join(self.voices)}" if self.voices else "no voices were given"
+        if not self.voices:
+            raise InvalidInput(f"Line {number} has {mark[0]!r:.80}, and no voices were given. Say in voices which voice {name[:40]} has, or leave the mark out.")
+        known = f"the names in voices are {', '.join(self.voices)}"
         raise InvalidInput(f"Line {number} has {mark[0]!r:.80}, and {known:.300}. Give one of them, or add this one.")
 
     def end_paragraph(self) -> None:

@@ -24,17 +24,24 @@ def list_voices(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(found.relative_to(folder).with_suffix("").as_posix() for found in folder.rglob("*.npz")))
 
 
-def find_preset(name: str, present: Sequence[str], owner: str) -> str:
-    """Return `name` as `present` spells it, either slash. Raises: InvalidInput that names the closest ones that `owner` has."""
+ELSE = "A path to an .npz or to a WAV of ours works, too."
+"""What a library call takes beside names."""
+
+
+def find_preset(name: str, present: Sequence[str], owner: str, otherwise: str = ELSE) -> str:
+    """Return `name` as `present` spells it, either slash.
+
+    Raises: InvalidInput that names the closest ones that `owner` has, and says what else can be given: `otherwise`, a sentence or nothing.
+    """
     wanted = normalise_name(name)
     if wanted in present:
         return wanted
     if not present:
-        raise InvalidInput(f"The voice {name!r} was asked for, but {owner} has no presets; give an .npz or a WAV of ours, or no voice.")
+        raise InvalidInput(f"The voice {name!r} was asked for, but {owner} has no presets; give no voice. {otherwise}".rstrip())
     close = difflib.get_close_matches(wanted, present, n=3, cutoff=0.5) or list(present[:3])
     what = f"The voice {name!r} is one of Suno's presets, which {owner} does not have" if wanted in PRESETS else f"{owner} has no voice {name!r}"
     among = f" of its {len(present)}" if len(present) > len(close) else ""
-    raise InvalidInput(f"{what[0].upper()}{what[1:]}; the closest{among}: {', '.join(close)}. A path to an .npz or to a WAV of ours works, too.")
+    raise InvalidInput(f"{what[0].upper()}{what[1:]}; the closest{among}: {', '.join(close)}. {otherwise}".rstrip())
 
 
 def normalise_name(name: str) -> str:

@@ -154,6 +154,15 @@ def test_errors_are_one_line_and_exit_code_1(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("seed", ["1.5", "x", "1" * 10_000])
+@pytest.mark.parametrize("command", [["speak", "Hi."], ["batch", "lines.txt", "--out", "d"]])
+def test_what_is_no_seed_is_told_its_range(command: list[str], seed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--seed", seed])
+    assert ended.value.code == 2
+    assert f"A seed of {seed[:40]!r} was given; it must be a whole number from 0 to 4294967295" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("arguments", [[], ["sing"], ["speak"], ["speak", "Hi.", "--seed", "x"], ["fetch"], ["voices", "--loud"]])
 def test_wrong_usage_is_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:

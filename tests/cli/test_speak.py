@@ -55,6 +55,7 @@ def test_a_streamed_wav_can_be_read_and_a_reader_that_goes_away_stops_the_work(r
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
+        (["--stream", "-o", "x.wav"], "leave one of them out"),
         (["-o", "x.wma"], "ends in .wma, which stands for no format"),
         (["--sample-rate", "100"], "100"),
         (["--speed", "9"], "speed of 9"),

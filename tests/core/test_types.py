@@ -13,7 +13,7 @@ import pytest
 
 import bark_core
 from bark_core.errors import BarkError, CheckpointError, GenerationError, InvalidInput
-from bark_core.types import MAX_SEED, GenerateOptions, SamplingOptions, Timings, check_seed, choose_seed
+from bark_core.types import MAX_SEED, GenerateOptions, SamplingOptions, Timings, check_seed, choose_seed, parse_json
 
 
 def test_seeds() -> None:
@@ -42,6 +42,22 @@ def test_options_are_plain_numbers_once_made() -> None:
 def test_what_no_float_can_hold_is_no_temperature(value: Any) -> None:
     with pytest.raises(InvalidInput, match="it must be a number from 0"):
         SamplingOptions(temperature=value)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("[" * 100_000, "nested too deeply"), ('{"seed": ' + "1" * 10_000 + "}", "a number of 10000 digits"), ("{", "line 1"), (b"\xff", "decode")],
+)
+def test_json_that_is_none_has_a_reason_in_words(text: str | bytes, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        parse_json(text)
+
+
+def test_json_is_as_pythons() -> None:
+    assert parse_json('{"a": [1, -2.5, "\\u00fc", null, NaN], "b": 18446744073709551616}', lambda name: name) == {
+        "a": [1, -2.5, "ü", None, "NaN"],
+        "b": 2**64,
+    }
 
 
 def test_real_time_factor() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import socket
 import time
@@ -76,8 +77,8 @@ BODIES: dict[str, tuple[bytes, str]] = {
     "no UTF-8": (b'{"input": "\xff\xfe"}', "not JSON"),
     "no number": (b'{"input": "Hello.", "speed": NaN}', "not a JSON number"),
     "infinity": (b'{"input": "Hello.", "speed": -Infinity}', "not a JSON number"),
-    "a number of 10,000 digits": (b'{"input": "Hello.", "seed": ' + b"1" * 10_000 + b"}", "not JSON"),
-    "nested too deeply": (DEEP, "not JSON"),
+    "a number of 10,000 digits": (b'{"input": "Hello.", "seed": ' + b"1" * 10_000 + b"}", "not JSON: it has a number of 10000 digits"),
+    "nested too deeply": (DEEP, "not JSON: it is nested too deeply"),
 }
 
 
@@ -145,6 +146,20 @@ def receive_all(bare: socket.socket) -> bytes:
     while part := bare.recv(65_536):
         received += part
     return received
+
+
+@pytest.mark.parametrize("path", ["/v1/audio/speech", "/predictions"])
+def test_a_compressed_body_is_refused_by_name(noisy: Gateway, path: str) -> None:
+    answer = noisy.client.post(path, content=gzip.compress(b'{"input": "Hello."}'), headers={"Content-Encoding": "gzip"})
+    assert answer.status_code == 415
+    assert "compressed (gzip)" in read_error(answer)["message"]
+
+
+def test_a_cancel_of_what_is_not_there_is_404_as_cogs(noisy: Gateway) -> None:
+    answer = noisy.client.post("/predictions/nobodys/cancel")
+    assert (answer.status_code, read_error(answer)["param"]) == (404, "id")
+    assert noisy.client.put("/predictions/once", json={"input": {"prompt": "Hello."}}).status_code == 200
+    assert noisy.client.post("/predictions/once/cancel").status_code == 404
 
 
 def test_an_announced_body_of_100_mb_is_refused_before_it_is_sent(noisy: Gateway) -> None:

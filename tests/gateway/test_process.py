@@ -15,13 +15,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
 from bark_core.cli.main import main
 from scripts.server import Server
 from tests.gateway.impostor import Impostor
-from tests.gateway.running import Gateway, wait_until
+from tests.gateway.running import Gateway, Speaker, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -96,6 +97,17 @@ def test_a_log_tells_of_speech_and_not_of_texts(root: Path, noise: Server) -> No
         assert re.fullmatch(r"bark: 0\.\d s of speech as mp3 in \d+\.\d s, seed 5\n", shown), shown
 
 
+def test_a_stream_that_breaks_off_is_told_of_once(root: Path, tmp_path: Path) -> None:
+    with Speaker(tmp_path, "streaming", is_streaming=True) as speaker, run(root, "--backend", speaker.url) as (process, url):
+        with pytest.raises(httpx.RemoteProtocolError):
+            httpx.post(f"{url}/v1/audio/speech", json={"input": "fail", "response_format": "pcm"})
+        process.terminate()
+        assert process.wait(30) == 0
+        assert process.stderr is not None
+        shown = process.stderr.read()
+        assert re.fullmatch(r"bark: Broke off after \d\.\d s: The rest cannot be spoken\.\n", shown), shown
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -105,7 +117,11 @@ def test_a_log_tells_of_speech_and_not_of_texts(root: Path, noise: Server) -> No
         (["--replicate", "bark/bark"], "REPLICATE_API_TOKEN"),
         (["--backend", "http://a", "--api-key", ""], "The gateway's key"),
         (["--backend", "http://a", "--api-key", "two words"], "The gateway's key"),
-        (["--backend", "http://a", "--port", "70000"], "cannot listen on 127.0.0.1:70000"),
+        (["--backend", "http://a", "--port", "70000"], "--port was 70000; it must be from 0"),
+        (["--backend", "http://a:99999"], "--backend was 'http://a:99999'"),
+        (["--backend", "http://a", "--allow-origin", "example.org"], "--allow-origin was 'example.org'"),
+        (["--backend", "http://a", "--allow-origin", "https://example.org/"], "--allow-origin was 'https://example.org/'"),
+        (["--backend", "http://a", "--model", "demo"], "leave one of them out"),
         (["--backend", "http://a", "--host", "no.such.host.invalid"], "cannot listen on no.such.host.invalid"),
         (["--backend", "http://a", "--voices", "none.toml"], "The table of voices none.toml cannot be read"),
         (["--backend", "http://a", "--max-waiting", "0"], "--max-waiting was 0"),

@@ -13,7 +13,7 @@ import pytest
 
 from bark_core.voices.files import read_info
 from scripts.server import Server
-from tests.gateway.running import Gateway, read_wav
+from tests.gateway.running import Gateway, read_error, read_wav
 
 pytestmark = pytest.mark.slow
 
@@ -111,6 +111,18 @@ def test_temperatures_reach_the_model(gateway: Gateway, tmp_path: Path) -> None:
     info = read_info(path)
     assert (info["text_temp"], info["waveform_temp"], info["fine_temp"]) == (0.6, 0.6, 0.4)
     assert (info["min_eos_p"], info["top_k"]) == (0.3, 50)
+
+
+@pytest.mark.parametrize("url", ["data:", "data:;base64,#", "http://[::1", "http://", "http://a:99999/v.npz", "ftp://a/v.npz", "/etc/passwd", "v.npz", ""])
+def test_a_voice_that_is_no_url_of_a_file_is_named_and_not_cogs_riddle(gateway: Gateway, url: str) -> None:
+    answer = gateway.speak("Yes.", custom_history_prompt=url)
+    assert (answer.status_code, read_error(answer)["param"]) == (400, "custom_history_prompt")
+    assert "must be an http(s) or a data: URL of a file" in read_error(answer)["message"]
+
+
+def test_a_voice_as_a_data_url_reaches_the_model(gateway: Gateway, through_cog: bytes) -> None:
+    answer = gateway.speak("Yes.", seed=3, custom_history_prompt=f"data:audio/wav;base64,{base64.b64encode(through_cog).decode()}", response_format="wav")
+    assert answer.status_code == 200, answer.text
 
 
 def test_voices_are_listed_as_clients_read_them(gateway: Gateway) -> None:

@@ -278,8 +278,13 @@ def test_names_are_found_with_either_slash_and_suggested_when_wrong(tmp_path: Pa
         Voice.preset("v2/en_speaker_7", tmp_path)
     with pytest.raises(InvalidInput, match="has no voice"):
         Voice.preset("../announcer", tmp_path)
-    with pytest.raises(InvalidInput, match="has no presets"):
+    with pytest.raises(InvalidInput, match="has no presets; give no voice. A path to an .npz or to a WAV of ours works"):
         find_preset("announcer", (), "this model")
+    for present in ((), ("a",)):  # a server takes no paths
+        with pytest.raises(InvalidInput, match=r"^[^/]*\. Send a file\.$"):
+            find_preset("x", present, "this model", "Send a file.")
+        with pytest.raises(InvalidInput, match=r"(no voice|: a)\.$"):
+            find_preset("x", present, "this model", "")
 
 
 def test_resolving_takes_presets_paths_and_voices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
