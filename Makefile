@@ -66,7 +66,7 @@ $(VENV)/.serve: pyproject.toml
 	@echo "Making $(VENV) and installing into it; torch is large, so this takes minutes."
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) $(TORCH) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
-	$(PIP) --editable '.[serve,gateway]'
+	$(PIP) --editable '.[serve,gateway,sound]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.serve

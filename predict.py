@@ -99,7 +99,7 @@ class Predictor(BasePredictor):
             description='Who speaks the lines that begin with NAME: in the prompt, as JSON: {"ANNA": "v2/en_speaker_9", "BEN": "v2/en_speaker_6"}.',
         ),
         output_format: str = Input(
-            default="wav", choices=["wav", "mp3", "flac", "ogg"], description="The kind of file. A wav carries its own voice; ogg is Opus."
+            default="wav", choices=["wav", "mp3", "flac", "ogg"], description="The kind of file. A whole wav carries its own voice; ogg is Opus."
         ),
         sample_rate: int = Input(default=24000, choices=[8000, 12000, 16000, 24000, 48000], description="Samples a second. Bark speaks at 24000."),
         speed: float = Input(default=1, ge=0.5, le=2, description="How fast it is played, at the same pitch."),

@@ -65,7 +65,7 @@ def parse_arguments() -> argparse.Namespace:
     """Return what the command line says."""
     parser = argparse.ArgumentParser(description="Run one prediction on the real Cog server, without Docker.")
     parser.add_argument("-i", "--input", action="append", default=[], metavar="NAME=VALUE", help="an input of predict.py; NAME=@FILE sends a file")
-    parser.add_argument("-o", "--output", type=Path, default=Path("output.wav"), help="where the WAV goes (default: %(default)s)")
+    parser.add_argument("-o", "--output", type=Path, default=Path("output.wav"), help="where the file goes (default: %(default)s)")
     parser.add_argument("--model", help="the checkpoint to serve (default: BARK_MODEL, else large)")
     parser.add_argument("-q", "--quiet", action="store_true", help="do not show the prediction's logs")
     return parser.parse_args()

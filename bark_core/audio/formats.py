@@ -137,7 +137,7 @@ def encode(
 class StreamEncoder:
     """One file whose bytes are sent while it grows, to a socket or a pipe: `add` pieces, then `finish` once.
 
-    A WAV's header says that its length is unknown. flac, mp3, ogg and aac give out whole packets: what is left of a piece, at most a fifth
+    A WAV's header says that its length is unknown. flac, mp3, ogg and aac give out whole packets: what is left of a piece, at most a third
     of a second, comes with the next.
     """
 

@@ -35,7 +35,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--room-timeout", type=float, default=600.0, metavar="S", help="how long to wait where the folder is full (default: %(default)s)")
     ray = parser.add_argument_group("on many machines")
     ray.add_argument("--ray", metavar="auto|ADDRESS", help="speak on a Ray cluster: auto for the one that runs here, or for this machine alone")
-    ray.add_argument("--worker-cpus", type=int, metavar="N", help="CPUs of each worker, where the cluster has no GPUs (default: 4, or as many as there are)")
+    ray.add_argument("--worker-cpus", type=int, metavar="N", help="CPUs of each worker (default: 1 beside a GPU; without GPUs 4, or as many as a node has)")
     ray.add_argument("--ray-timeout", type=float, default=300.0, metavar="S", help="how long to wait for a node that has room (default: %(default)s)")
     add_sampling(parser.add_argument_group("how lines are drawn that do not say otherwise"))
     add_script(parser.add_argument_group("long texts and dialogue"))

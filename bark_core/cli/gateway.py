@@ -27,7 +27,9 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="the port; 0 takes a free one (default: %(default)s)")
     parser.add_argument("--api-key", metavar="KEY", help="ask clients for this bearer token (default: BARK_API_KEY, else none is asked for)")
-    parser.add_argument("--allow-origin", action="append", default=[], metavar="ORIGIN", help="let pages from this origin use the gateway; * lets all")
+    parser.add_argument(
+        "--allow-origin", action="append", default=[], metavar="ORIGIN", help="let pages from this origin use the gateway; null: those opened as files; *: all"
+    )
     parser.add_argument("--voices", type=Path, metavar="FILE", help='a TOML file of lines  alloy = "v2/en_speaker_6": what names of voices stand for')
     parser.add_argument("--max-waiting", type=int, default=64, metavar="N", help="requests that may wait for their turn (default: %(default)s)")
     parser.add_argument("--timeout", type=float, default=3600.0, metavar="S", help="the longest that one request may take (default: %(default)s)")
@@ -75,8 +77,9 @@ def _check(options: argparse.Namespace) -> None:
     if options.model is not None and (options.backend or options.replicate):
         raise InvalidInput("--model says what a server that is started here loads, and --backend or --replicate says that none is; leave one of them out.")
     for origin in options.allow_origin:
-        if origin != "*" and not (re.fullmatch(r"[a-z][a-z0-9+.-]*://[^\s/?#@]+", origin) and has_port(origin)):
-            raise InvalidInput(f"--allow-origin was {origin[:100]!r}; it must be a page's scheme, host and port, such as https://example.org, or *.")
+        if origin not in ("*", "null") and not (re.fullmatch(r"[a-z][a-z0-9+.-]*://[^\s/?#@]+", origin) and has_port(origin)):
+            how = "such as https://example.org, null for one opened as a file, or * for all"
+            raise InvalidInput(f"--allow-origin was {origin[:100]!r}; it must be a page's scheme, host and port, {how}.")
     if not 0 <= options.port <= MAX_PORT:
         raise InvalidInput(f"--port was {options.port}; it must be from 0, which takes a free one, to {MAX_PORT}.")
     if options.max_waiting < 1:

@@ -118,6 +118,7 @@ def test_a_stream_that_breaks_off_is_told_of_once(root: Path, tmp_path: Path) ->
         (["--backend", "http://a", "--api-key", ""], "The gateway's key"),
         (["--backend", "http://a", "--api-key", "two words"], "The gateway's key"),
         (["--backend", "http://a", "--port", "70000"], "--port was 70000; it must be from 0"),
+        (["--backend", "http://a", "--allow-origin", "null", "--max-waiting", "0"], "--max-waiting was 0"),
         (["--backend", "http://a:99999"], "--backend was 'http://a:99999'"),
         (["--backend", "http://a", "--allow-origin", "example.org"], "--allow-origin was 'example.org'"),
         (["--backend", "http://a", "--allow-origin", "https://example.org/"], "--allow-origin was 'https://example.org/'"),
