@@ -28,6 +28,9 @@ from training.workspace import SEED, VOICES, Workspace, argument_parser, open_wo
 N_USED = 4
 """Codebooks that hold something: with four, decoded speech is understood as well as with eight."""
 
+RECORDINGS_A_SHARD = 60
+"""How many recordings of each shard the codebooks are learned from."""
+
 
 @dataclass(frozen=True, eq=False)
 class Sample:
@@ -39,11 +42,14 @@ class Sample:
 
 
 def gather_frames(workspace: Workspace, generator: torch.Generator) -> Tensor:
-    """Return log-mel frames (N, D) of both voices alike, in any order, which codebooks are learned from."""
-    n_recordings = 100 if workspace.smoke else 400
-    spoken = [each for voice in VOICES for each in heard_recordings(workspace, voice, n_recordings)]
-    frames = torch.cat([log_mel(torch.from_numpy(to_codec_rate(each.audio))) for each in spoken])
-    return frames[torch.randperm(len(frames), generator=generator)[:160_000]]
+    """Return log-mel frames (N, D) of both voices and all kinds of texts alike, in any order, which codebooks are learned from."""
+    frames = list[Tensor]()
+    for path in shard_paths(workspace.need("speech", step="speech"), "heard-*"):
+        recordings = list(load_shard(path))
+        picked = recordings[:: max(1, len(recordings) // RECORDINGS_A_SHARD)]
+        frames += [log_mel(torch.from_numpy(to_codec_rate(each.audio))) for each in picked]
+    found = torch.cat(frames)
+    return found[torch.randperm(len(found), generator=generator)[:160_000]]
 
 
 def learn_quantiser(workspace: Workspace) -> Quantiser:
