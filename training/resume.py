@@ -1,7 +1,8 @@
 """Takes up training from an exported checkpoint where the work folder of its training is gone.
 
-Run after `speech` and before `tokens`, which then takes these codebooks: writes `tokens/quantiser.pt` with the checkpoint's
-codebooks, and each model's weights as if it had just finished its usual steps, so that `--steps` beyond these go on from there.
+Run after `speech`: writes each model's weights as if it had just finished its usual steps, so that `--steps` beyond these go on from
+there. Before `tokens` it writes the checkpoint's codebooks, too, which `tokens` then takes; after `tokens`, which has learned
+codebooks of its own, each of their codes begins as that of the checkpoint whose vector is nearest.
 """
 
 from __future__ import annotations
@@ -14,17 +15,17 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from bark_core.checkpoint.open import open_checkpoint
-from bark_core.config import PARTS
+from bark_core.config import PARTS, BarkConfig
 from training.coarse import make_model as make_coarse
 from training.codec import make_codec
 from training.demo import make_config
 from training.export import SHARPNESS, sharpen
 from training.fine import make_model as make_fine
 from training.loop import USUAL_STEPS
-from training.quantise import Quantiser
+from training.quantise import Quantiser, nearest
 from training.semantic import Reader
 from training.tables import SharedRows, SharedSound
-from training.tokens import gather_frames
+from training.tokens import gather_frames, load_quantiser
 from training.workspace import DEMO, SEED, Workspace, argument_parser, open_workspace
 
 
@@ -50,6 +51,20 @@ def take_up(model: nn.Module, state: dict[str, Tensor]) -> None:
     model.load_state_dict(left, strict=False)
 
 
+def carry_over(states: dict[str, dict[str, Tensor]], config: BarkConfig, old: Tensor, new: Tensor) -> None:
+    """Let each code of new codebooks (K, V, D) begin as the old one whose vector is nearest, in the coarse and fine models' tables, in place."""
+    for k, (vectors, entries) in enumerate(zip(new, old, strict=True)):
+        if not vectors.any():
+            continue  # it holds nothing: there is no nearest
+        near = nearest(vectors, entries)
+        tables = [(states["fine"][f"wtes.{k}.weight"], 0)]
+        if k < config.n_coarse_codebooks:
+            first = config.semantic_vocab_size + k * config.codebook_size
+            tables += [(states["coarse"][name], first) for name in ("wte.weight", "lm_head.weight")]
+        for table, first in tables:
+            table[first : first + len(near)] = table[first + near]
+
+
 def resume(workspace: Workspace, folder: Path) -> None:
     """Write the codebooks and the models of a checkpoint into the work folder. Raises: SystemExit where models are there, or it has other sizes."""
     checkpoint, config = open_checkpoint(folder), make_config(workspace.smoke)
@@ -57,9 +72,15 @@ def resume(workspace: Workspace, folder: Path) -> None:
         raise SystemExit(f"The checkpoint in {folder} has other sizes than training/demo.py makes; take up one that this recipe has exported.")
     states = {part: {name: tensor.float() for name, tensor in checkpoint.load_state(part).items()} for part in PARTS}
     codebooks = states["codec"]["codebooks"]
-    frames = gather_frames(workspace, torch.Generator().manual_seed(SEED))
-    mean = frames.mean(dim=0)
-    torch.save(Quantiser(mean, (frames - mean).std(), codebooks).state(), workspace.path("tokens", "quantiser.pt"))
+    learned = workspace.path("tokens", "quantiser.pt")
+    if learned.exists():
+        found = load_quantiser(workspace).codebooks
+        carry_over(states, config, codebooks, found)
+        codebooks = found
+    else:
+        frames = gather_frames(workspace, torch.Generator().manual_seed(SEED))
+        mean = frames.mean(dim=0)
+        torch.save(Quantiser(mean, (frames - mean).std(), codebooks).state(), learned)
     reader, coarse, fine = Reader(config), make_coarse(config, codebooks), make_fine(config, codebooks)
     decoder = make_codec(workspace).decoder
     # What is trained, and the plain model in it that the checkpoint has.

@@ -207,6 +207,28 @@ def test_the_whole_chain_makes_a_checkpoint_that_speaks(workspace: Workspace, tm
     semantic.train_semantic(again, loop.USUAL_STEPS["semantic"] + 1)
 
 
+def test_new_codes_begin_as_the_old_ones_that_sound_like_them() -> None:
+    config = make_config(smoke=True)
+    generator = torch.Generator().manual_seed(0)
+    size, first = config.codebook_size, config.semantic_vocab_size
+    old = torch.randn(8, size, 4, generator=generator)
+    old[4:] = 0  # as those that hold nothing
+    order = torch.randperm(size, generator=generator)
+    states = {
+        "coarse": {name: torch.randn(first + 2 * size, 3, generator=generator) for name in ("wte.weight", "lm_head.weight")},
+        "fine": {f"wtes.{k}.weight": torch.randn(size + 1, 3, generator=generator) for k in range(8)},
+    }
+    before = {part: {name: table.clone() for name, table in tables.items()} for part, tables in states.items()}
+    resume.carry_over(states, config, old, old[:, order])
+    for k in range(8):
+        table, was = states["fine"][f"wtes.{k}.weight"], before["fine"][f"wtes.{k}.weight"]
+        assert torch.equal(table[:size], was[:size][order] if k < 4 else was[:size]) and torch.equal(table[size:], was[size:])
+    for name, table in states["coarse"].items():
+        was = before["coarse"][name]
+        assert torch.equal(table[:first], was[:first])
+        assert torch.equal(table[first:], torch.cat([was[first + k * size : first + (k + 1) * size][order] for k in range(2)]))
+
+
 @pytest.mark.slow
 def test_a_step_that_comes_too_early_names_the_one_before(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "training.tokens", "--smoke", "--work", str(tmp_path)]
