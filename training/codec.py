@@ -1,4 +1,5 @@
-"""Step 4: the codec's decoder, a vocoder for quantised log-mel frames. Learns from crops by spectral losses at several resolutions."""
+"""Step 4: the codec's decoder, a vocoder for quantised log-mel frames. Learns from crops by spectral losses at several
+resolutions, and at the end, of drawn codes, by what `ear` hears as well."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from torch.nn.utils import parametrizations, parametrize
 
 from bark_core.model.codec import Codec
 from training.demo import make_config
+from training.ear import Ear, hear_difference, load_ear
 from training.features import HOP, mel_filters, to_codec_rate
 from training.loop import USUAL_STEPS, Plan, random_for, train
 from training.recordings import load_shard, shard_paths
@@ -22,6 +24,9 @@ RATE = 1e-3
 N_VALIDATION = 16
 _LEAD = 16
 """Frames at the start of a crop that the loss leaves out: in use the decoder has heard all that came before."""
+
+EAR_SHARE = 0.5
+"""How strongly what the ear hears, which tells phones, pulls at the samples, beside what the spectra do."""
 
 _DRAWN_SHARE = 0.6
 """How many batches are of drawn codes, once there are some: the rest keep what the decoder makes of true ones."""
@@ -126,10 +131,24 @@ def embed_batch(codec: Codec, codes: Tensor) -> Tensor:
     return torch.cat([codec.embed(each) for each in codes])
 
 
+def balance(loss: SpectralLoss, ear: Ear, made: Tensor, real: Tensor) -> Tensor:
+    """Return the spectral loss of samples (B, N), with a slope that has the ear's pull in it, EAR_SHARE as strong as the spectra's whatever the batch.
+
+    Where sounds are far apart the ear's slope is steep and points anywhere: added as it is, it undoes what the spectra have taught.
+    """
+    samples = made.detach().requires_grad_()
+    value = loss(samples, real)
+    (spectral,) = torch.autograd.grad(value, samples)
+    (heard,) = torch.autograd.grad(hear_difference(ear, samples, real), samples)
+    pull = (made * (spectral + EAR_SHARE * spectral.norm() / heard.norm().clamp(min=1e-12) * heard)).sum()
+    return pull + (value - pull).detach()
+
+
 def train_codec(workspace: Workspace, steps: int, rate: float = RATE, drawn: bool = False) -> None:
     """Train the decoder on crops; validate on whole recordings by the distance of their log-mel frames."""
     torch.manual_seed(0)
     codec, crops, loss = make_codec(workspace), Crops(workspace, drawn), SpectralLoss()
+    ear = load_ear(workspace) if drawn else None
     count, n_frames = (2, 48) if workspace.smoke else (6, 96)
     held = {
         name: [crops.whole(i, drawn=name == "drawn") for i in range(min(N_VALIDATION, max(1, len(crops.codes) // 4)))]
@@ -144,10 +163,17 @@ def train_codec(workspace: Workspace, steps: int, rate: float = RATE, drawn: boo
         if not as_drawn:
             codes = codes[:, : int(rng.choice([2, 3, codes.shape[1]], p=[0.4, 0.2, 0.4]))]
         made = codec.decoder(embed_batch(codec, codes))[:, 0]
-        return loss(made[:, _LEAD * HOP :], audio[:, _LEAD * HOP :])
+        made, audio = made[:, _LEAD * HOP :], audio[:, _LEAD * HOP :]
+        return loss(made, audio) if ear is None else balance(loss, ear, made, audio)
 
     def validate() -> dict[str, float]:
-        return {name: float(np.mean([float(loss(codec(codes)[None], audio[None])) for codes, audio in pairs])) for name, pairs in held.items()}
+        figures: dict[str, float] = {}
+        for name, pairs in held.items():
+            made = [(codec(codes)[None], audio[None]) for codes, audio in pairs]
+            figures[name] = float(np.mean([float(loss(*pair)) for pair in made]))
+            if ear is not None:
+                figures[f"{name}, heard"] = float(np.mean([float(hear_difference(ear, *pair)) for pair in made]))
+        return figures
 
     plan = Plan("codec", steps, rate=rate, warm_up=50, cool_from=0.7, decay=0.0, validate_every=5 if workspace.smoke else 250)
     train(workspace, plan, codec.decoder, loss_of, validate)

@@ -20,7 +20,7 @@ from training.workspace import SEED, Workspace
 
 CHECKPOINT_SECONDS = 150.0
 
-USUAL_STEPS = {"codec": 16_000, "semantic": 4_000, "coarse": 4_000, "fine": 3_000}
+USUAL_STEPS = {"ear": 1_500, "codec": 16_000, "semantic": 4_000, "coarse": 4_000, "fine": 3_000}
 """How long each model learns unless `--steps` says otherwise."""
 
 

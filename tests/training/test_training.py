@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from bark_core.model.transformer import CausalGPT
 from bark_core.stages.semantic import semantic_prompt
 from bark_core.text.wordpiece import TextEncoder
-from training import coarse, codec, corpus, drawn, evaluate, export, fine, lexicon, loop, resume, semantic, speech, tokens
+from training import coarse, codec, corpus, drawn, ear, evaluate, export, fine, lexicon, loop, resume, semantic, speech, tokens
 from training.card import write_card
 from training.demo import make_config, make_tokenizer
 from training.everyday import make_sentence
@@ -24,6 +24,7 @@ from training.measures import largest_step, leading_silence_s, mel_distance
 from training.phones import PHONES, parse_durations
 from training.phonetokens import REMAINING, Range, split_tokens, tokenise
 from training.quantise import Quantiser
+from training.recordings import Recording
 from training.tables import fold_tables
 from training.voices import SpokenSamples, as_history
 from training.workspace import VOICES, Workspace
@@ -182,6 +183,9 @@ def test_the_whole_chain_makes_a_checkpoint_that_speaks(workspace: Workspace, tm
     with pytest.raises(SystemExit, match=r"python -m training\.drawn"):
         codec.train_codec(workspace, 4, drawn=True)
     assert drawn.draw_shards(workspace) == len(VOICES) and drawn.draw_shards(workspace) == 0
+    with pytest.raises(SystemExit, match=r"python -m training\.ear"):
+        codec.train_codec(workspace, 4, drawn=True)
+    ear.train_ear(workspace, 2)
     codec.train_codec(workspace, 4, drawn=True)
     export.export(workspace, tmp_path / "demo")
     bark = Bark.load(tmp_path / "demo", device="cpu")
@@ -205,6 +209,38 @@ def test_the_whole_chain_makes_a_checkpoint_that_speaks(workspace: Workspace, tm
         assert one.keys() == other.keys()
         assert all(torch.allclose(one[key], other[key], atol=1e-3, rtol=2e-3) for key in one), name
     semantic.train_semantic(again, loop.USUAL_STEPS["semantic"] + 1)
+
+
+def test_the_ear_is_given_the_phone_at_each_frames_middle() -> None:
+    recording = Recording("x", "rms", np.array([9, 4, 7], np.uint8), np.array([0.1, 0.5, 0.6], np.float32), np.zeros(3), np.zeros(9600, np.int16))
+    frame_s = 256 / 24_000
+    labels = ear.label_frames(recording, 0, 60)
+    assert [int((labels == phone).sum()) for phone in (9, 4)] == [round(0.1 / frame_s), round(0.4 / frame_s)]
+    assert (ear.label_frames(recording, 2400, 10) == 4).all()
+    assert labels[-1] == 7, "what comes after the last phone is taken for it"
+
+
+def test_the_ear_hears_a_difference_and_says_which_way_it_goes() -> None:
+    torch.manual_seed(0)
+    hearing = ear.Ear().eval().requires_grad_(False)
+    real = 0.1 * torch.randn(2, 9600)
+    assert float(ear.hear_difference(hearing, real, real)) == pytest.approx(0, abs=1e-6)
+    made = (0.03 * torch.randn(2, 9600)).requires_grad_()
+    before = ear.hear_difference(hearing, made, real)
+    (slope,) = torch.autograd.grad(before, made)
+    after = ear.hear_difference(hearing, made - 1e-3 * slope / slope.norm(), real)
+    assert 0 < float(after) < float(before)
+
+
+def test_the_ears_pull_is_as_strong_as_it_is_meant_to_be() -> None:
+    torch.manual_seed(0)
+    hearing, loss = ear.Ear().eval().requires_grad_(False), codec.SpectralLoss()
+    real, made = 0.1 * torch.randn(2, 9600), (0.1 * torch.randn(2, 9600)).requires_grad_()
+    (plain,) = torch.autograd.grad(loss(made, real), made)
+    balanced = codec.balance(loss, hearing, made, real)
+    (both,) = torch.autograd.grad(balanced, made)
+    assert float(balanced) == pytest.approx(float(loss(made, real)), rel=1e-5)
+    assert float((both - plain).norm() / plain.norm()) == pytest.approx(codec.EAR_SHARE, rel=1e-3)
 
 
 def test_new_codes_begin_as_the_old_ones_that_sound_like_them() -> None:
