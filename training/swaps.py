@@ -30,7 +30,7 @@ def _pieces() -> tuple[dict[int, int], dict[int, np.ndarray]]:
             phone = name.rstrip("01")
             phones[number] = PHONES.index(phone)
             kinds[number] = (piece.startswith("##"), name[len(phone) :], phone in VOICED)
-    return phones, {number: np.array([other for other in kinds if kinds[other] == kind]) for number, kind in kinds.items()}
+    return phones, {number: np.array(sorted(other for other in kinds if kinds[other] == kind)) for number, kind in kinds.items()}
 
 
 def swap_phones(rng: np.random.Generator, ids: list[int], semantic: np.ndarray, places: np.ndarray) -> tuple[list[int], np.ndarray]:

@@ -66,7 +66,8 @@ def text_factors(config: BarkConfig) -> list[np.ndarray]:
     phone, begins = character.copy(), character.copy()
     plain = {sign: name.rstrip("01") for name, sign in SIGNS.items()}
     names, seen = sorted(set(plain.values())), dict[str, int]()
-    for piece, number in make_tokenizer().get_vocab().items():
+    # By their numbers: the tokenizer lists its pieces in another order each time, and a checkpoint's shared rows would go to other characters.
+    for piece, number in sorted(make_tokenizer().get_vocab().items(), key=lambda item: item[1]):
         bare = piece.removeprefix("##")
         if len(bare) == 1:
             row = config.text_encoding_offset + number
