@@ -235,7 +235,7 @@ def test_the_ear_hears_a_difference_and_says_which_way_it_goes() -> None:
     before = ear.hear_difference(hearing, made, real)
     (slope,) = torch.autograd.grad(before, made)
     after = ear.hear_difference(hearing, made - 1e-3 * slope / slope.norm(), real)
-    assert 0 < float(after) < float(before)
+    assert 0 < after.item() < before.item()
 
 
 def test_the_ears_pull_is_as_strong_as_it_is_meant_to_be() -> None:
@@ -245,7 +245,7 @@ def test_the_ears_pull_is_as_strong_as_it_is_meant_to_be() -> None:
     (plain,) = torch.autograd.grad(loss(made, real), made)
     balanced = codec.balance(loss, hearing, made, real)
     (both,) = torch.autograd.grad(balanced, made)
-    assert float(balanced) == pytest.approx(float(loss(made, real)), rel=1e-5)
+    assert balanced.item() == pytest.approx(loss(made, real).item(), rel=1e-5)
     assert float((both - plain).norm() / plain.norm()) == pytest.approx(codec.EAR_SHARE, rel=1e-3)
 
 
