@@ -33,8 +33,8 @@ def change_speed(audio: np.ndarray, sample_rate_hz: int, speed: float) -> np.nda
     and so is nothing.
 
     The stretcher needs the whole that it changes, and holds it several times over: what is longer than a minute is changed in parts,
-    each cut where it is quietest. A stream changes each of its pieces alone. Pauses are
-    changed with the rest, so that what was heard at t seconds is heard at t / speed.
+    each cut where it is quietest. A stream changes each of its pieces alone. Pauses are changed with the rest, so that what was heard
+    at t seconds is heard at t / speed.
     Raises: InvalidInput as `check_speed`, and for what is no audio.
     """
     speed = check_speed(speed)

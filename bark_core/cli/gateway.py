@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from bark_core.cli.console import MODEL, Commands, add_model, say
 from bark_core.errors import BarkError, InvalidInput
 
-MAX_PORT = 65535
+MAX_PORT = 65_535
 
 
 def add_parser(commands: Commands) -> None:
@@ -72,12 +72,12 @@ def _check(options: argparse.Namespace) -> None:
     if options.backend and options.replicate:
         raise InvalidInput("--backend and --replicate were both given; the gateway stands in front of one or the other.")
     for url in options.backend:
-        if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", url) or not has_port(url):
+        if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", url) or not _has_port(url):
             raise InvalidInput(f"--backend was {url[:100]!r}; it must be the URL of a Cog server, such as http://127.0.0.1:5000.")
     if options.model is not None and (options.backend or options.replicate):
         raise InvalidInput("--model says what a server that is started here loads, and --backend or --replicate says that none is; leave one of them out.")
     for origin in options.allow_origin:
-        if origin not in ("*", "null") and not (re.fullmatch(r"[a-z][a-z0-9+.-]*://[^\s/?#@]+", origin) and has_port(origin)):
+        if origin not in ("*", "null") and not (re.fullmatch(r"[a-z][a-z0-9+.-]*://[^\s/?#@]+", origin) and _has_port(origin)):
             how = "such as https://example.org, null for one opened as a file, or * for all"
             raise InvalidInput(f"--allow-origin was {origin[:100]!r}; it must be a page's scheme, host and port, {how}.")
     if not 0 <= options.port <= MAX_PORT:
@@ -88,7 +88,7 @@ def _check(options: argparse.Namespace) -> None:
         raise InvalidInput(f"--timeout was {options.timeout:g}; it must be a number of seconds above 0.")
 
 
-def has_port(url: str) -> bool:
+def _has_port(url: str) -> bool:
     """Tell whether a URL's port, where it has one, can be one."""
     try:
         return urlsplit(url).port != 0
