@@ -48,6 +48,9 @@ def serve(server: uvicorn.Server, listener: socket.socket) -> None:
     logging.getLogger("uvicorn.error").addFilter(lambda record: "without completing response" not in record.getMessage())
     # What uvicorn does with a signal once it has ended in order: raise it again, which is to end this process in order, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # asyncio ends its tasks in order for a Ctrl-C, and then raises it; only where nobody else handles it.
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     asyncio.run(_serve(server, listener))
 
 
