@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from types import SimpleNamespace
 from typing import cast
 
@@ -17,11 +16,11 @@ from bark_core.stages.coarse import CoarseRow
 from bark_core.types import History
 from training.aim import aim_at_tokens
 from training.demo import make_config
-from training.loop import USUAL_STEPS, Plan, autocast, random_for, train
+from training.loop import Plan, autocast, learning_parser, open_run, random_for, train
 from training.tables import share_rows, share_sound, token_factors
 from training.tokens import Sample, load_quantiser
 from training.voices import SpokenSamples, as_history
-from training.workspace import VOICES, Workspace, argument_parser, open_workspace
+from training.workspace import VOICES, Workspace
 
 RATE = 1.5e-3
 
@@ -139,15 +138,6 @@ def train_coarse(workspace: Workspace, steps: int, rate: float = RATE) -> None:
     train(workspace, plan, model, loss_of, validate)
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argument_parser("Train semantic tokens to coarse codes.")
-    parser.add_argument("--steps", type=int, default=None, help="steps to train in all (default: 4000; 10 in a smoke run)")
-    parser.add_argument("--rate", type=float, default=RATE, help=f"the highest learning rate (default: {RATE})")
-    return parser.parse_args()
-
-
 if __name__ == "__main__":
-    given = _arguments()
-    space = open_workspace(given)
-    torch.set_num_threads(1)
-    train_coarse(space, given.steps or (10 if space.smoke else USUAL_STEPS["coarse"]), given.rate)
+    arguments = learning_parser("coarse", "Train semantic tokens to coarse codes.", RATE).parse_args()
+    train_coarse(*open_run("coarse", arguments), arguments.rate)

@@ -3,7 +3,6 @@ resolutions, and at the end, of drawn codes, by what `ear` hears as well."""
 
 from __future__ import annotations
 
-import argparse
 from typing import cast
 
 import numpy as np
@@ -14,11 +13,11 @@ from torch.nn.utils import parametrizations, parametrize
 from bark_core.model.codec import Codec
 from training.demo import make_config
 from training.ear import Ear, hear_difference, load_ear
-from training.features import HOP, mel_filters, to_codec_rate
-from training.loop import USUAL_STEPS, Plan, random_for, train
+from training.features import HOP, magnitudes, mel_filters, to_codec_rate
+from training.loop import Plan, learning_parser, open_run, random_for, train
 from training.recordings import load_shard, shard_paths
 from training.tokens import Sample, load_quantiser, load_samples
-from training.workspace import Workspace, argument_parser, open_workspace
+from training.workspace import Workspace
 
 RATE = 1e-3
 N_VALIDATION = 16
@@ -48,18 +47,13 @@ class SpectralLoss(nn.Module):
     def forward(self, made: Tensor, real: Tensor) -> Tensor:
         total = made.new_zeros(())
         for size in self.sizes:
-            a, b = (self._magnitude(audio, size) for audio in (made, real))
+            a, b = (magnitudes(audio, cast(Tensor, getattr(self, f"window_{size}")), size // 4) for audio in (made, real))
             filters = cast(Tensor, getattr(self, f"mel_{size}"))
             mels = [(each @ filters).clamp(min=1e-4).log() for each in (a, b)]
             total = total + (mels[0] - mels[1]).abs().mean()
             total = total + 0.3 * (a.clamp(min=1e-4).log() - b.clamp(min=1e-4).log()).abs().mean()
             total = total + 0.5 * (a - b).norm() / b.norm().clamp(min=1e-3)
         return total
-
-    def _magnitude(self, audio: Tensor, size: int) -> Tensor:
-        window = cast(Tensor, getattr(self, f"window_{size}"))
-        spectrum = torch.stft(audio, size, size // 4, window=window, return_complex=True, center=False)
-        return (spectrum.real.square() + spectrum.imag.square() + 1e-12).sqrt().transpose(1, 2) * (2 / size)  # (B, T, F)
 
 
 class Crops:
@@ -179,16 +173,8 @@ def train_codec(workspace: Workspace, steps: int, rate: float = RATE, drawn: boo
     train(workspace, plan, codec.decoder, loss_of, validate)
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argument_parser("Train the codec's decoder.")
-    parser.add_argument("--steps", type=int, default=None, help="steps to train in all (default: 16000; 10 in a smoke run)")
-    parser.add_argument("--rate", type=float, default=RATE, help=f"the highest learning rate (default: {RATE})")
-    parser.add_argument("--drawn", action="store_true", help="learn from codes as the models draw them, too (python -m training.drawn)")
-    return parser.parse_args()
-
-
 if __name__ == "__main__":
-    given = _arguments()
-    space = open_workspace(given)
-    torch.set_num_threads(1)
-    train_codec(space, given.steps or (10 if space.smoke else USUAL_STEPS["codec"]), given.rate, given.drawn)
+    parser = learning_parser("codec", "Train the codec's decoder.", RATE)
+    parser.add_argument("--drawn", action="store_true", help="learn from codes as the models draw them, too (python -m training.drawn)")
+    arguments = parser.parse_args()
+    train_codec(*open_run("codec", arguments), arguments.rate, arguments.drawn)

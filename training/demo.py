@@ -62,9 +62,14 @@ def make_config(smoke: bool = False) -> BarkConfig:
     )
 
 
+def list_pieces() -> dict[str, int]:
+    """Return the tokenizer's pieces with their numbers, in the order of these: by itself it lists them in another order each time."""
+    return dict(sorted(make_tokenizer().get_vocab().items(), key=lambda item: item[1]))
+
+
 def bare_characters() -> np.ndarray:
     """Return, for each piece of text, the number of the piece that begins a word with the same character, (pieces,)."""
-    vocabulary = make_tokenizer().get_vocab()
+    vocabulary = list_pieces()
     bare = np.arange(_TEXT_ROOM)
     for piece, number in vocabulary.items():
         bare[number] = vocabulary.get(piece.removeprefix("##"), number) if piece != "##" else number

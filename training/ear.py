@@ -6,7 +6,6 @@ checkpoint, and has nothing to do with the recogniser of `evaluate`.
 
 from __future__ import annotations
 
-import argparse
 from typing import cast
 
 import numpy as np
@@ -15,16 +14,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bark_core.config import SAMPLE_RATE
-from training.features import mel_filters, to_codec_rate
-from training.loop import USUAL_STEPS, Plan, random_for, train
+from training.features import magnitudes, mel_filters, to_codec_rate
+from training.loop import Plan, learning_parser, open_run, random_for, train
 from training.phones import PHONES
 from training.recordings import Recording, load_shard, shard_paths
-from training.workspace import Workspace, argument_parser, open_workspace
+from training.workspace import Workspace
 
 _SIZE, _HOP, _BANDS, _WIDTH = 512, 128, 64, 128
 _STRIDE = 2
 _CROP = SAMPLE_RATE
-N_VALIDATION = 64
+_N_VALIDATION = 64
 
 
 class Ear(nn.Module):
@@ -41,9 +40,8 @@ class Ear(nn.Module):
         self.head = nn.Conv1d(_WIDTH, len(PHONES), 1)
 
     def forward(self, audio: Tensor) -> tuple[Tensor, list[Tensor]]:
-        spectrum = torch.stft(audio, _SIZE, _HOP, window=cast(Tensor, self.window), return_complex=True, center=False)
-        magnitude = (spectrum.real.square() + spectrum.imag.square() + 1e-12).sqrt().transpose(1, 2) * (2 / _SIZE)
-        hidden = ((magnitude @ cast(Tensor, self.filters)).clamp(min=1e-4).log().transpose(1, 2) + 6) / 2
+        bands = magnitudes(audio, cast(Tensor, self.window), _HOP) @ cast(Tensor, self.filters)
+        hidden = (bands.clamp(min=1e-4).log().transpose(1, 2) + 6) / 2
         heard: list[Tensor] = []
         for layer in self.layers:
             hidden = F.leaky_relu(layer(hidden), 0.1)
@@ -88,7 +86,7 @@ class Phones:
 
     def draw(self, rng: np.random.Generator, count: int, held: bool = False) -> tuple[Tensor, Tensor]:
         """Return samples (B, N) and phones (B, T)."""
-        n_held = min(N_VALIDATION, len(self.recordings) // 4)
+        n_held = min(_N_VALIDATION, len(self.recordings) // 4)
         n_frames = ((_CROP - _SIZE) // _HOP + 1 + _STRIDE - 1) // _STRIDE
         crops, labels = list[np.ndarray](), list[np.ndarray]()
         while len(crops) < count:
@@ -106,7 +104,7 @@ def train_ear(workspace: Workspace, steps: int, rate: float = 2e-3) -> None:
     """Train it; validate by the share of frames whose phone is told."""
     torch.manual_seed(0)
     ear, phones = Ear(), Phones(workspace)
-    held = phones.draw(np.random.default_rng(1), 4 if workspace.smoke else 64, held=True)
+    held = phones.draw(np.random.default_rng(1), 4 if workspace.smoke else _N_VALIDATION, held=True)
 
     def loss_of(step: int) -> Tensor:
         rng = random_for(step)
@@ -126,14 +124,5 @@ def load_ear(workspace: Workspace) -> Ear:
     return ear.eval().requires_grad_(False)
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argument_parser("Train what tells phones.")
-    parser.add_argument("--steps", type=int, default=None, help="steps to train in all (default: 1500; 10 in a smoke run)")
-    return parser.parse_args()
-
-
 if __name__ == "__main__":
-    given = _arguments()
-    space = open_workspace(given)
-    torch.set_num_threads(1)
-    train_ear(space, given.steps or (10 if space.smoke else USUAL_STEPS["ear"]))
+    train_ear(*open_run("ear", learning_parser("ear", "Train what tells phones.").parse_args()))

@@ -21,6 +21,12 @@ _HIGHEST_HZ = 8_000.0  # the teachers speak at 16 kHz
 _FLOOR = 3e-4  # about −70 dB: below it is nothing that a listener should be given
 
 
+def magnitudes(audio: Tensor, window: Tensor, hop: int) -> Tensor:
+    """Return the magnitudes (B, T, F) of audio (B, N) under a window every `hop` samples; none is quite 0, where their slope has no end."""
+    spectrum = torch.stft(audio, len(window), hop, window=window, return_complex=True, center=False)
+    return (spectrum.real.square() + spectrum.imag.square() + 1e-12).sqrt().transpose(1, 2) * (2 / len(window))
+
+
 def to_codec_rate(audio: np.ndarray) -> np.ndarray:
     """Resample (N,) int16 at 16 kHz to float32 in −1 … 1 at 24 kHz, (1.5 N,)."""
     return np.asarray(resample_poly(audio.astype(np.float32) / 32768, 3, 2), np.float32)

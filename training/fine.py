@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -13,11 +11,11 @@ from bark_core.config import BarkConfig
 from bark_core.model.transformer import FineGPT
 from bark_core.stages.fine import FineRow
 from training.demo import make_config
-from training.loop import USUAL_STEPS, Plan, autocast, random_for, train
+from training.loop import Plan, autocast, learning_parser, open_run, random_for, train
 from training.tables import share_sound
 from training.tokens import load_quantiser
 from training.voices import SpokenSamples
-from training.workspace import Workspace, argument_parser, open_workspace
+from training.workspace import Workspace
 
 _TURNS = (2, 3, 2, 4, 3, 2, 5, 3, 2, 6, 3, 2, 7, 3)
 """The codebook that each step learns: the first two, for the rest hold nothing."""
@@ -89,14 +87,5 @@ def train_fine(workspace: Workspace, steps: int) -> None:
     train(workspace, plan, model, loss_of, validate)
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argument_parser("Train coarse codes to all codes.")
-    parser.add_argument("--steps", type=int, default=None, help="steps to train in all (default: 3000; 10 in a smoke run)")
-    return parser.parse_args()
-
-
 if __name__ == "__main__":
-    given = _arguments()
-    space = open_workspace(given)
-    torch.set_num_threads(1)
-    train_fine(space, given.steps or (10 if space.smoke else USUAL_STEPS["fine"]))
+    train_fine(*open_run("fine", learning_parser("fine", "Train coarse codes to all codes.").parse_args()))

@@ -1,10 +1,11 @@
-"""The one training loop: steps, learning rate, checkpoints, curves. Knows nothing of what is learned.
+"""The one training loop: command line, steps, learning rate, checkpoints, curves. Knows nothing of what is learned.
 
 A run killed at any minute goes on from its last checkpoint, and draws the same batches: each step's are seeded by its number.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import time
 from collections.abc import Callable
@@ -16,12 +17,30 @@ import torch
 from torch import Tensor, nn
 
 from bark_core.engine.levels import read_instructions
-from training.workspace import SEED, Workspace
+from training.workspace import SEED, Workspace, argument_parser, open_workspace
 
 CHECKPOINT_SECONDS = 150.0
 
 USUAL_STEPS = {"ear": 1_500, "codec": 16_000, "semantic": 4_000, "coarse": 4_000, "fine": 3_000}
 """How long each model learns unless `--steps` says otherwise."""
+
+_SMOKE_STEPS = 10
+
+
+def learning_parser(name: str, description: str, rate: float | None = None) -> argparse.ArgumentParser:
+    """Return a parser with what every step that learns takes: `--steps`, and `--rate` where that may be chosen (its default given)."""
+    parser = argument_parser(description)
+    parser.add_argument("--steps", type=int, default=None, help=f"steps to train in all (default: {USUAL_STEPS[name]}; {_SMOKE_STEPS} in a smoke run)")
+    if rate is not None:
+        parser.add_argument("--rate", type=float, default=rate, help=f"the highest learning rate (default: {rate})")
+    return parser
+
+
+def open_run(name: str, given: argparse.Namespace) -> tuple[Workspace, int]:
+    """Return the workspace and how many steps to train in all. One thread from here on: other work goes on beside it."""
+    torch.set_num_threads(1)
+    workspace = open_workspace(given)
+    return workspace, given.steps or (_SMOKE_STEPS if workspace.smoke else USUAL_STEPS[name])
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from functools import partial
 from typing import cast
@@ -17,11 +16,11 @@ from bark_core.model.transformer import Block, CausalGPT
 from bark_core.stages.semantic import semantic_prompt
 from training.demo import make_config
 from training.lines import Line, Lines
-from training.loop import USUAL_STEPS, Plan, autocast, random_for, train
+from training.loop import Plan, autocast, learning_parser, open_run, random_for, train
 from training.swaps import swap_phones
 from training.tables import join_factors, share_rows, text_factors, token_factors
 from training.voices import pick_voices
-from training.workspace import Workspace, argument_parser, open_workspace
+from training.workspace import Workspace
 
 RATE = 1.5e-3
 
@@ -166,15 +165,6 @@ def train_semantic(workspace: Workspace, steps: int, rate: float = RATE) -> None
     train(workspace, plan, model, loss_of, partial(validation_figures, model, config, lines.held))
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argument_parser("Train text to semantic tokens.")
-    parser.add_argument("--steps", type=int, default=None, help="steps to train in all (default: 4000; 10 in a smoke run)")
-    parser.add_argument("--rate", type=float, default=RATE, help=f"the highest learning rate (default: {RATE})")
-    return parser.parse_args()
-
-
 if __name__ == "__main__":
-    given = _arguments()
-    space = open_workspace(given)
-    torch.set_num_threads(1)
-    train_semantic(space, given.steps or (10 if space.smoke else USUAL_STEPS["semantic"]), given.rate)
+    arguments = learning_parser("semantic", "Train text to semantic tokens.", RATE).parse_args()
+    train_semantic(*open_run("semantic", arguments), arguments.rate)

@@ -10,7 +10,7 @@ from functools import cache
 
 import numpy as np
 
-from training.demo import make_tokenizer
+from training.demo import list_pieces
 from training.lexicon import SIGNS
 from training.phones import PHONES, VOICED
 from training.phonetokens import HEIGHTS, REMAINING, split_tokens
@@ -25,12 +25,12 @@ def _pieces() -> tuple[dict[int, int], dict[int, np.ndarray]]:
     kinds: dict[int, tuple[object, ...]] = {}
     phones: dict[int, int] = {}
     names = {sign: name for name, sign in SIGNS.items()}
-    for piece, number in make_tokenizer().get_vocab().items():
+    for piece, number in list_pieces().items():
         if name := names.get(piece.removeprefix("##")):
             phone = name.rstrip("01")
             phones[number] = PHONES.index(phone)
             kinds[number] = (piece.startswith("##"), name[len(phone) :], phone in VOICED)
-    return phones, {number: np.array(sorted(other for other in kinds if kinds[other] == kind)) for number, kind in kinds.items()}
+    return phones, {number: np.array([other for other in kinds if kinds[other] == kind]) for number, kind in kinds.items()}
 
 
 def swap_phones(rng: np.random.Generator, ids: list[int], semantic: np.ndarray, places: np.ndarray) -> tuple[list[int], np.ndarray]:

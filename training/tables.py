@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from bark_core.config import BarkConfig
-from training.demo import make_tokenizer
+from training.demo import list_pieces
 from training.lexicon import SIGNS
 from training.phonetokens import REMAINING, split_tokens
 
@@ -66,8 +66,7 @@ def text_factors(config: BarkConfig) -> list[np.ndarray]:
     phone, begins = character.copy(), character.copy()
     plain = {sign: name.rstrip("01") for name, sign in SIGNS.items()}
     names, seen = sorted(set(plain.values())), dict[str, int]()
-    # By their numbers: the tokenizer lists its pieces in another order each time, and a checkpoint's shared rows would go to other characters.
-    for piece, number in sorted(make_tokenizer().get_vocab().items(), key=lambda item: item[1]):
+    for piece, number in list_pieces().items():
         bare = piece.removeprefix("##")
         if len(bare) == 1:
             row = config.text_encoding_offset + number

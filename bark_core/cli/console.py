@@ -130,8 +130,11 @@ def read_seed(text: str) -> int:
     from bark_core.types import check_seed
 
     shown = text[:40]  # of digits without end, Python would speak in words of its own
+    with contextlib.suppress(ValueError):
+        if text == shown:
+            return int(text)
     try:
-        return int(shown) if len(text) == len(shown) and shown.strip().lstrip("+-").isdecimal() else check_seed(shown)
+        return check_seed(shown)
     except InvalidInput as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 

@@ -154,7 +154,7 @@ def test_errors_are_one_line_and_exit_code_1(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("seed", ["1.5", "x", "1" * 10_000])
+@pytest.mark.parametrize("seed", ["1.5", "x", "+-5", "1" * 10_000])
 @pytest.mark.parametrize("command", [["speak", "Hi."], ["batch", "lines.txt", "--out", "d"]])
 def test_what_is_no_seed_is_told_its_range(command: list[str], seed: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
